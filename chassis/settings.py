@@ -1,0 +1,41 @@
+"""Settings every service has, read from the environment; each service adds its own with its own prefix."""
+
+from typing import Literal
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class ServiceSettings(BaseSettings):
+    """What the chassis needs. `DATABASE_URL` and the ports come as `<SERVICE>_DATABASE_URL` and so on.
+
+    Fields without the service's prefix (`BUS_URL`, `JWKS_URL` ...) are shared by all services of a deployment.
+    """
+
+    model_config = SettingsConfigDict(extra="ignore", populate_by_name=True)
+
+    environment: Literal["development", "test", "production"] = Field("development", validation_alias="ENVIRONMENT")
+    role: Literal["all", "api", "worker"] = Field("all", validation_alias="ROLE")
+    log_level: str = Field("INFO", validation_alias="LOG_LEVEL")
+    failpoint: str = Field("", validation_alias="FAILPOINT")
+
+    host: str = "127.0.0.1"
+    port: int = 0
+    database_url: str = ""
+    database_pool_size: int = 10
+
+    bus_url: str = Field("", validation_alias="BUS_URL")
+    """memory:// or postgresql://… (the log of events); Kafka's brokers are kafka://host:port."""
+
+    jwt_issuer: str = Field("btrst-network", validation_alias="JWT_ISSUER")
+    jwt_audience: str = Field("btrst-api", validation_alias="JWT_AUDIENCE")
+    identity_url: str = Field("http://127.0.0.1:8101", validation_alias="IDENTITY_URL")
+    """Where this deployment's identity service listens: its JWKS and its internal API."""
+
+    jobs_url: str = Field("http://127.0.0.1:8102", validation_alias="JOBS_URL")
+    rewards_url: str = Field("http://127.0.0.1:8103", validation_alias="REWARDS_URL")
+    governance_url: str = Field("http://127.0.0.1:8104", validation_alias="GOVERNANCE_URL")
+    internal_secret: str = Field("", validation_alias="INTERNAL_SECRET")
+    """Shared by the services of a deployment; signs the tokens of the internal API. At least 32 characters."""
+
+    max_body_bytes: int = Field(262_144, validation_alias="MAX_BODY_BYTES")
