@@ -1,0 +1,97 @@
+"""Calls to the outside world: the only module that imports httpx.
+
+Plain http goes over the pool of `chassis/upstreams.py`, https over httpx' own transport, which verifies certificates.
+Redirects are not followed and the environment's proxy variables are not read.
+"""
+
+import json as jsonlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, NoReturn, Self
+
+import httpx
+
+MAX_ANSWER_BYTES = 16 * 1024 * 1024
+
+
+class HttpUnavailable(Exception):
+    """The other side could not be reached, broke off, or did not answer in time."""
+
+
+@dataclass(frozen=True, slots=True)
+class HttpResponse:
+    """An answer, whatever its status. Header names are in lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    def json(self) -> Any:
+        """The body as JSON. Raises: ValueError when it is not JSON, NaN and infinities included."""
+        return jsonlib.loads(self.body, parse_constant=_refuse_constant)
+
+
+class HttpClient:
+    """A client with pooled connections; one per process is enough, and any task may use it."""
+
+    def __init__(
+        self,
+        timeout_seconds: float = 10.0,
+        max_connections: int = 100,
+        *,
+        max_answer_bytes: int = MAX_ANSWER_BYTES,
+    ) -> None:
+        self._max_answer_bytes = max_answer_bytes
+        self._client = httpx.AsyncClient(
+            timeout=httpx.Timeout(timeout_seconds),
+            limits=httpx.Limits(max_connections=max_connections),
+            follow_redirects=False,
+            trust_env=False,
+        )
+
+    async def get_json(self, url: str, headers: Mapping[str, str] | None = None) -> HttpResponse:
+        """GET `url`, asking for JSON. Raises: HttpUnavailable."""
+        return await self._call("GET", url, {"accept": "application/json", **(headers or {})}, None)
+
+    async def post_json(self, url: str, json: Any, headers: Mapping[str, str] | None = None) -> HttpResponse:
+        """POST `json` to `url`; never sent twice. Raises: HttpUnavailable."""
+        body = jsonlib.dumps(json, separators=(",", ":"), allow_nan=False).encode()
+        sent = {"accept": "application/json", "content-type": "application/json", **(headers or {})}
+        return await self._call("POST", url, sent, body)
+
+    async def _call(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None) -> HttpResponse:
+        try:
+            async with self._client.stream(method, url, headers=dict(headers), content=body) as response:
+                content = await self._read(response)
+                return HttpResponse(response.status_code, dict(response.headers), content)
+        except (httpx.TransportError, httpx.InvalidURL, httpx.DecodingError) as error:
+            raise HttpUnavailable(f"{method} {_without_query(url)}: {type(error).__name__} {error}") from error
+
+    async def _read(self, response: httpx.Response) -> bytes:
+        content = bytearray()
+        async for chunk in response.aiter_bytes():
+            content += chunk
+            if len(content) > self._max_answer_bytes:
+                raise httpx.ReadError(f"the answer is longer than {self._max_answer_bytes} bytes")
+        return bytes(content)
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._client.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+
+def _without_query(url: str) -> str:
+    return url.partition("?")[0]
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
