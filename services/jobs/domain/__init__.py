@@ -1,0 +1,1 @@
+"""Rules of jobs as pure functions on plain values: states, money, payment providers, parameters."""
