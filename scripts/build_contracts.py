@@ -92,7 +92,9 @@ def build() -> dict[str, str]:
 
     Raises: BuildError.
     """
-    with tempfile.TemporaryDirectory(dir=CONTRACTS, prefix=".build-") as folder:
+    scratch = CONTRACTS / "cache"
+    scratch.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=scratch, prefix="build-") as folder:
         compile_all(Path(folder))
         texts = {}
         for name, path in RELEASED.items():
