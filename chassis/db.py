@@ -55,6 +55,7 @@ class Session:
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
         self._connection: AsyncConnection | None = None
+        self._on_begin: list[Hook] = []
         self._before_commit: list[Hook] = []
         self._after_commit: list[Callable[[], None]] = []
         self.buffered: dict[str, Any] = {}
@@ -64,6 +65,8 @@ class Session:
         if self._connection is None:
             self._connection = await self._engine.connect()
             await self._connection.begin()
+            for hook in self._on_begin:
+                await hook(self)
         return self._connection
 
     async def execute(
@@ -75,6 +78,10 @@ class Session:
     async def scalar(self, statement: Executable, parameters: Mapping[str, Any] | None = None) -> Any:
         """The first column of the first row, or None."""
         return (await self.execute(statement, parameters)).scalar()
+
+    def on_begin(self, hook: Hook) -> None:
+        """Run `hook` right after the transaction begins, before the first statement of the use case."""
+        self._on_begin.append(hook)
 
     def before_commit(self, hook: Hook) -> None:
         """Run `hook` inside the transaction, right before it commits, in order of registration."""

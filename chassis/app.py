@@ -1,0 +1,190 @@
+"""The composition of a service: from a `Service` description to a FastAPI application with its background work."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from fastapi import APIRouter, Depends, FastAPI, Request, Response
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from sqlalchemy import MetaData, text
+
+from chassis import failpoints, idempotency
+from chassis.auth import Authenticator, RemoteTokenSource, TokenSource, internal_only
+from chassis.body_limit import BodyLimit
+from chassis.bus import Bus, Subscriptions, bus_from_url
+from chassis.consumer import Consumer
+from chassis.context import Context
+from chassis.db import Database
+from chassis.http import HttpClient
+from chassis.openapi import describe
+from chassis.outbox import Relay
+from chassis.problems import install_problem_handlers
+from chassis.settings import ServiceSettings
+from chassis.telemetry import READY, RequestMiddleware, configure_logging
+from chassis.workers import Worker, run_worker
+
+__all__ = ["Context", "Service", "Worker", "create_app"]
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """What one service consists of; everything else is the same for all."""
+
+    name: str
+    settings: type[ServiceSettings]
+    metadata: MetaData
+    routers: Sequence[APIRouter]
+    internal_routers: Sequence[APIRouter] = ()
+    subscriptions: Subscriptions | None = None
+    workers: Sequence[Worker] = ()
+    resources: Callable[[Context], AbstractAsyncContextManager[Any]] | None = None
+    token_source: Callable[[Database, Any], TokenSource] | None = None
+    """Only identity has one of its own: the others ask it."""
+
+    readiness: Callable[[Context], Awaitable[dict[str, str]]] | None = None
+    """More to say under `/readyz`: name → "ok" or what is wrong."""
+
+    summary: str = ""
+    tags: Sequence[dict[str, str]] = field(default_factory=tuple)
+
+
+def create_app(
+    service: Service,
+    *,
+    settings: ServiceSettings | None = None,
+    token_source: TokenSource | None = None,
+    bus: Bus | None = None,
+) -> FastAPI:
+    """The application of `service`. Settings, token source and bus are given by tests; else the environment rules."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with _running(service, settings or service.settings(), token_source, bus) as context:
+            app.state.context = context
+            yield
+
+    app = FastAPI(
+        title=f"BTRST Network: {service.name}",
+        summary=service.summary,
+        version="1",
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        redirect_slashes=False,
+        openapi_tags=list(service.tags),
+    )
+    install_problem_handlers(app)
+    for router in service.routers:
+        app.include_router(router)
+    for router in service.internal_routers:
+        app.include_router(router, prefix="/internal", include_in_schema=False, dependencies=[Depends(internal_only)])
+    app.include_router(_operations(service))
+    app.add_middleware(BodyLimit, max_bytes=(settings or ServiceSettings()).max_body_bytes)
+    app.add_middleware(RequestMiddleware, service=service.name)
+    describe(app)
+    return app
+
+
+@asynccontextmanager
+async def _running(
+    service: Service, settings: ServiceSettings, token_source: TokenSource | None, bus: Bus | None
+) -> AsyncIterator[Context]:
+    configure_logging(settings.log_level, service=service.name)
+    failpoints.arm(settings.failpoint, allowed=settings.environment == "test")
+    async with AsyncExitStack() as stack:
+        database = Database(settings.database_url, pool_size=settings.database_pool_size, application_name=service.name)
+        stack.push_async_callback(database.close)
+        http = HttpClient()
+        stack.push_async_callback(http.close)
+        if bus is None:
+            bus = bus_from_url(settings.bus_url)
+            stack.push_async_callback(bus.close)
+        if token_source is None:
+            make = service.token_source
+            token_source = (
+                make(database, settings)
+                if make
+                else RemoteTokenSource(http, settings.identity_url, settings.internal_secret)
+            )
+        auth = Authenticator(token_source, issuer=settings.jwt_issuer, audience=settings.jwt_audience)
+        context = Context(service.name, settings, database, bus, http, auth)
+        if service.resources is not None:
+            context.resources = await stack.enter_async_context(service.resources(context))
+        await auth.start()
+        stack.push_async_callback(auth.stop)
+        if settings.role in {"all", "worker"}:
+            await stack.enter_async_context(_background(service, context))
+        yield context
+
+
+@asynccontextmanager
+async def _background(service: Service, context: Context) -> AsyncIterator[None]:
+    """The relay, the consumer and the workers, all running until the block ends; then they drain."""
+    stopping = asyncio.Event()
+    relay = Relay(context.database, context.bus)
+    loops: list[Awaitable[None]] = [relay.run(stopping)]
+    if service.subscriptions is not None:
+        consumer = Consumer(context.database, context.bus, service.subscriptions)
+        context.consumer = consumer
+        loops.append(consumer.run(stopping))
+    workers = (*service.workers, Worker("forget_idempotency_keys", _forget_keys, 3_600.0))
+    loops.extend(run_worker(worker, context, stopping) for worker in workers)
+    tasks = [asyncio.ensure_future(loop) for loop in loops]
+    try:
+        yield
+    finally:
+        stopping.set()
+        _, late = await asyncio.wait(tasks, timeout=20)
+        for task in late:
+            task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.gather(*late, return_exceptions=True)
+
+
+async def _forget_keys(context: Context) -> bool:
+    async with context.database.unit_of_work() as session:
+        await idempotency.forget_old(session)
+    return False
+
+
+def _operations(service: Service) -> APIRouter:
+    router = APIRouter(include_in_schema=False)
+
+    @router.get("/healthz")
+    async def healthz(request: Request, response: Response) -> dict[str, str]:
+        consumer = request.app.state.context.consumer
+        if consumer is not None and not consumer.healthy():
+            response.status_code = 503
+            return {"status": "stalled"}
+        return {"status": "ok"}
+
+    @router.get("/readyz")
+    async def readyz(request: Request, response: Response) -> dict[str, Any]:
+        checks = await _check(service, request.app.state.context)
+        for name, state in checks.items():
+            READY.labels(service.name, name).set(state == "ok")
+        ready = checks["database"] == "ok"
+        response.status_code = 200 if ready else 503
+        return {"status": "ready" if ready else "not ready", "checks": checks}
+
+    @router.get("/metrics")
+    async def metrics() -> Response:
+        return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+
+    return router
+
+
+async def _check(service: Service, context: Context) -> dict[str, str]:
+    checks = {"database": "ok"}
+    try:
+        async with asyncio.timeout(3), context.database.unit_of_work() as session:
+            await session.execute(text("SELECT 1"))
+    except Exception as error:  # noqa: BLE001, RUF100 - whatever it is, the answer is "not ready"
+        checks["database"] = type(error).__name__
+    if service.readiness is not None and checks["database"] == "ok":
+        checks |= await service.readiness(context)
+    return checks

@@ -1,0 +1,31 @@
+"""What a running service has at hand; built once at start, passed to workers and endpoints."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from chassis.auth import Authenticator
+from chassis.bus import Bus
+from chassis.consumer import Consumer
+from chassis.db import Database
+from chassis.http import HttpClient
+from chassis.settings import ServiceSettings
+
+
+@dataclass(slots=True)
+class Context:
+    """A running service. `resources` is what the service itself opened at start (its chain client, say)."""
+
+    service: str
+    settings: Any
+    database: Database
+    bus: Bus
+    http: HttpClient
+    auth: Authenticator
+    resources: Any = None
+    consumer: Consumer | None = None
+
+    @property
+    def base(self) -> ServiceSettings:
+        """The settings every service has, typed."""
+        settings: ServiceSettings = self.settings
+        return settings

@@ -1,0 +1,53 @@
+"""Schema migrations: one alembic history per service, run by the operator or the development supervisor."""
+
+import asyncio
+from pathlib import Path
+
+from alembic import command, context
+from alembic.config import Config
+from sqlalchemy import Connection, MetaData, pool
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from chassis.db import async_dsn
+
+
+def config_for(dsn: str, location: str | Path) -> Config:
+    """The alembic configuration of the history in `location` against the database `dsn`."""
+    config = Config()
+    config.set_main_option("script_location", str(location).replace("%", "%%"))
+    config.attributes["dsn"] = dsn
+    return config
+
+
+def upgrade(dsn: str, location: str | Path, revision: str = "head") -> None:
+    """Bring the database to `revision`; nothing happens when it is there already."""
+    command.upgrade(config_for(dsn, location), revision)
+
+
+def downgrade(dsn: str, location: str | Path, revision: str) -> None:
+    """Take the database back to `revision`."""
+    command.downgrade(config_for(dsn, location), revision)
+
+
+def run_env(metadata: MetaData) -> None:
+    """What a service's `migrations/env.py` calls: run the migrations that alembic chose, in one transaction."""
+    dsn = context.config.attributes["dsn"]
+    asyncio.run(_run(dsn, metadata))
+
+
+async def _run(dsn: str, metadata: MetaData) -> None:
+    engine = create_async_engine(async_dsn(dsn), poolclass=pool.NullPool)
+    try:
+        async with engine.connect() as connection:
+            await connection.run_sync(_migrate, metadata)
+            await connection.commit()
+    finally:
+        await engine.dispose()
+
+
+def _migrate(connection: Connection, metadata: MetaData) -> None:
+    context.configure(connection=connection, target_metadata=metadata, compare_type=True)
+    with context.begin_transaction():
+        # one migration at a time, however many replicas start at once
+        connection.exec_driver_sql("SELECT pg_advisory_xact_lock(7235900117)")
+        context.run_migrations()

@@ -1,0 +1,122 @@
+"""What a process tells about itself: structured logs, request and trace ids, metrics."""
+
+import logging
+import re
+import secrets
+import sys
+import time
+from contextvars import ContextVar
+from typing import Any
+
+import structlog
+from prometheus_client import Counter, Gauge, Histogram
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+REQUEST_ID = ContextVar[str | None]("request_id", default=None)
+TRACEPARENT = ContextVar[str | None]("traceparent", default=None)
+
+_TRACEPARENT = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}", re.ASCII)
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}", re.ASCII)
+
+REQUESTS = Counter("btrst_http_requests_total", "Requests answered", ["service", "method", "route", "status"])
+REQUEST_SECONDS = Histogram("btrst_http_request_seconds", "Time to answer a request", ["service", "route"])
+READY = Gauge("btrst_ready", "1 when the dependency answers", ["service", "dependency"])
+WORKER_RUNS = Counter("btrst_worker_runs_total", "Ticks of a worker", ["service", "worker", "outcome"])
+
+log = structlog.get_logger()
+
+
+def configure_logging(level: str, *, service: str) -> None:
+    """Write one JSON object per line to standard error, with the ids of the request at hand."""
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            _add_ids,
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level.upper())),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=False,
+    )
+    structlog.contextvars.bind_contextvars(service=service)
+
+
+def _add_ids(_logger: Any, _method: str, event: dict[str, Any]) -> dict[str, Any]:
+    if request_id := REQUEST_ID.get():
+        event.setdefault("request_id", request_id)
+    if traceparent := TRACEPARENT.get():
+        event.setdefault("trace_id", traceparent[3:35])
+    return event
+
+
+def current_traceparent() -> str | None:
+    """The W3C trace context of the work at hand, or None. Source: W3C Trace Context."""
+    return TRACEPARENT.get()
+
+
+def request_id_from(value: str | None) -> str:
+    """The caller's request id if it is harmless, else a fresh one."""
+    return value if value and _REQUEST_ID.fullmatch(value) else secrets.token_hex(16)
+
+
+def traceparent_from(value: str | None) -> str:
+    """A child of the caller's trace context if it is valid, else the root of a new one.
+
+    Source: W3C Trace Context, section 3.2 (the trace-id is kept, the parent-id is new at every hop).
+    """
+    if value and _TRACEPARENT.fullmatch(value):
+        return f"{value[:36]}{secrets.token_hex(8)}{value[52:]}"
+    return f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-01"
+
+
+class RequestMiddleware:
+    """Gives each request its ids, its metrics and one log line, and caps what the ids may look like."""
+
+    def __init__(self, app: ASGIApp, *, service: str) -> None:
+        self._app = app
+        self._service = service
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI entry point."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = {key.lower(): value.decode("latin-1") for key, value in scope["headers"]}
+        request_id = request_id_from(headers.get(b"x-request-id"))
+        traceparent = traceparent_from(headers.get(b"traceparent"))
+        REQUEST_ID.set(request_id)
+        TRACEPARENT.set(traceparent)
+        scope.setdefault("state", {})["request_id"] = request_id
+        started = time.perf_counter()
+        status = 500
+
+        async def send_with_ids(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [
+                    *message["headers"],
+                    (b"x-request-id", request_id.encode()),
+                    (b"traceparent", traceparent.encode()),
+                ]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_with_ids)
+        finally:
+            self._observe(scope, status, time.perf_counter() - started)
+
+    def _observe(self, scope: Scope, status: int, seconds: float) -> None:
+        route = getattr(scope.get("route"), "path", "unmatched")
+        method = scope["method"] if scope["method"] in _METHODS else "other"
+        REQUESTS.labels(self._service, method, route, str(status)).inc()
+        REQUEST_SECONDS.labels(self._service, route).observe(seconds)
+        if route not in _QUIET:
+            log.info("request", method=method, route=route, status=status, milliseconds=round(seconds * 1000, 2))
+
+
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_QUIET = frozenset({"/healthz", "/readyz", "/metrics", "/internal/revocations"})
