@@ -4,13 +4,25 @@ Plain http goes over the pool of `chassis/upstreams.py`, https over httpx' own t
 Redirects are not followed and the environment's proxy variables are not read.
 """
 
+import asyncio
 import json as jsonlib
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, NoReturn, Self
 
 import httpx
+
+from chassis.upstreams import (
+    Origin,
+    PoolLimits,
+    UpstreamError,
+    UpstreamPool,
+    UpstreamRequest,
+    UpstreamResponse,
+    UpstreamTimeout,
+    UpstreamUnreachable,
+)
 
 MAX_ANSWER_BYTES = 16 * 1024 * 1024
 
@@ -42,10 +54,18 @@ class HttpClient:
         *,
         max_answer_bytes: int = MAX_ANSWER_BYTES,
     ) -> None:
+        self._timeout_seconds = timeout_seconds
         self._max_answer_bytes = max_answer_bytes
+        limits = PoolLimits(
+            max_connections=max_connections,
+            connect_seconds=timeout_seconds,
+            first_byte_seconds=timeout_seconds,
+            idle_seconds=timeout_seconds,
+        )
         self._client = httpx.AsyncClient(
             timeout=httpx.Timeout(timeout_seconds),
             limits=httpx.Limits(max_connections=max_connections),
+            mounts={"http://": _PoolTransport(UpstreamPool(limits))},
             follow_redirects=False,
             trust_env=False,
         )
@@ -62,9 +82,14 @@ class HttpClient:
 
     async def _call(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None) -> HttpResponse:
         try:
-            async with self._client.stream(method, url, headers=dict(headers), content=body) as response:
+            async with (
+                asyncio.timeout(self._timeout_seconds),
+                self._client.stream(method, url, headers=dict(headers), content=body) as response,
+            ):
                 content = await self._read(response)
                 return HttpResponse(response.status_code, dict(response.headers), content)
+        except TimeoutError as error:
+            raise HttpUnavailable(f"{method} {_without_query(url)}: no answer in {self._timeout_seconds} s") from error
         except (httpx.TransportError, httpx.InvalidURL, httpx.DecodingError) as error:
             raise HttpUnavailable(f"{method} {_without_query(url)}: {type(error).__name__} {error}") from error
 
@@ -87,6 +112,58 @@ class HttpClient:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.close()
+
+
+class _PoolTransport(httpx.AsyncBaseTransport):
+    """What httpx sends plain http through: our own pool."""
+
+    def __init__(self, pool: UpstreamPool) -> None:
+        self._pool = pool
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Send over the pool, its errors as those of httpx."""
+        url = request.url
+        sent = UpstreamRequest(
+            method=request.method.encode("ascii"),
+            target=url.raw_path,
+            headers=request.headers.raw,
+            body=await request.aread(),
+        )
+        try:
+            answer = await self._pool.send(Origin(url.raw_host.decode("ascii"), url.port or 80), sent)
+        except (UpstreamError, ValueError) as error:
+            raise _as_httpx(error) from error
+        return httpx.Response(answer.status, headers=answer.headers, stream=_BodyStream(answer))
+
+    async def aclose(self) -> None:
+        """Close the pool."""
+        await self._pool.close()
+
+
+class _BodyStream(httpx.AsyncByteStream):
+    """An upstream's body as httpx reads it."""
+
+    def __init__(self, answer: UpstreamResponse) -> None:
+        self._answer = answer
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        try:
+            async for part in self._answer.chunks():
+                yield part
+        except UpstreamError as error:
+            raise _as_httpx(error) from error
+
+    async def aclose(self) -> None:
+        """Give up what was not read."""
+        self._answer.close()
+
+
+def _as_httpx(error: Exception) -> httpx.TransportError:
+    if isinstance(error, UpstreamUnreachable):
+        return httpx.ConnectError(str(error))
+    if isinstance(error, UpstreamTimeout):
+        return httpx.ReadTimeout(str(error))
+    return httpx.RemoteProtocolError(str(error))
 
 
 def _without_query(url: str) -> str:

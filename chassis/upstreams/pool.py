@@ -1,0 +1,171 @@
+"""The pool: who gets which connection, how many there may be, and when to try again."""
+
+import asyncio
+from collections import deque
+
+from chassis.upstreams.connection import Connection
+from chassis.upstreams.messages import (
+    SAFE_METHODS,
+    Origin,
+    PoolLimits,
+    UpstreamBroken,
+    UpstreamBusy,
+    UpstreamRequest,
+    UpstreamUnreachable,
+)
+from chassis.upstreams.response import UpstreamResponse
+
+_SWEEP_SECONDS = 0.1
+
+
+class _Lane:
+    """The connections to one origin: the idle ones (the last used first) and the callers waiting for one."""
+
+    def __init__(self) -> None:
+        self.open = 0
+        self.idle: deque[Connection] = deque()
+        self.waiting: deque[asyncio.Future[Connection | None]] = deque()
+
+
+class UpstreamPool:
+    """Connections to any number of origins. To be used within one event loop."""
+
+    def __init__(self, limits: PoolLimits | None = None) -> None:
+        self.limits = limits or PoolLimits()
+        self._lanes: dict[Origin, _Lane] = {}
+        self._connections: set[Connection] = set()
+        self._sweeper: asyncio.TimerHandle | None = None
+        self._closed = False
+
+    async def send(self, origin: Origin, request: UpstreamRequest) -> UpstreamResponse:
+        """Send `request` and return once the answer's head is here; read or close the answer.
+
+        A request with a safe method and no body is sent again, once, if a kept-alive connection proves dead.
+        Raises: UpstreamUnreachable (nothing was sent), UpstreamBusy, UpstreamBroken, UpstreamTimeout,
+        UpstreamMalformed; ValueError for a request that cannot be written; whatever the body raises.
+        """
+        connection = await self._acquire(origin, careful=request.method not in SAFE_METHODS)
+        if not (connection.reused and request.repeatable):
+            return await connection.exchange(request)
+        try:
+            return await connection.exchange(request)
+        except UpstreamBroken:
+            self._drop_idle(origin)
+            return await (await self._acquire(origin, careful=False)).exchange(request)
+
+    async def close(self) -> None:
+        """Close every connection, busy ones too."""
+        self._closed = True
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+        for connection in list(self._connections):
+            connection.close()
+        await asyncio.sleep(0)
+
+    def counts(self, origin: Origin) -> tuple[int, int]:
+        """How many connections to `origin` are open, and how many of them are idle."""
+        lane = self._lanes.get(origin)
+        return (lane.open, len(lane.idle)) if lane else (0, 0)
+
+    # --- handing out ----------------------------------------------------------------------------------------------
+
+    async def _acquire(self, origin: Origin, *, careful: bool) -> Connection:
+        lane = self._lanes.setdefault(origin, _Lane())
+        while True:
+            while lane.idle:
+                connection = lane.idle.pop()
+                if connection.usable and not (careful and not connection.is_quiet()):
+                    return connection
+                connection.close()
+            if lane.open < self.limits.max_connections:
+                return await self._connect(origin, lane)
+            handed = await self._wait(origin, lane)
+            if handed is not None and handed.usable:
+                return handed
+
+    async def _connect(self, origin: Origin, lane: _Lane) -> Connection:
+        if self._closed:
+            raise UpstreamUnreachable("the pool is closed")
+        loop = asyncio.get_running_loop()
+        lane.open += 1
+        try:
+            async with asyncio.timeout(self.limits.connect_seconds):
+                _, connection = await loop.create_connection(lambda: Connection(self, origin), origin.host, origin.port)
+        except (OSError, TimeoutError) as error:
+            self._free(lane)
+            reason = str(error) or "no answer in time"
+            raise UpstreamUnreachable(f"cannot connect to {origin.host}:{origin.port}: {reason}") from error
+        except BaseException:
+            self._free(lane)
+            raise
+        if connection.lost:
+            self._free(lane)
+            raise UpstreamUnreachable(f"{origin.host}:{origin.port} closed the connection before it was used")
+        self._connections.add(connection)
+        if self._sweeper is None:
+            self._sweeper = loop.call_later(_SWEEP_SECONDS, self._sweep)
+        return connection
+
+    async def _wait(self, origin: Origin, lane: _Lane) -> Connection | None:
+        if len(lane.waiting) >= self.limits.max_waiting:
+            raise UpstreamBusy(f"too many requests wait for {origin.host}:{origin.port}")
+        turn: asyncio.Future[Connection | None] = asyncio.get_running_loop().create_future()
+        lane.waiting.append(turn)
+        try:
+            async with asyncio.timeout(self.limits.first_byte_seconds):
+                return await turn
+        except BaseException as error:
+            if turn.done() and not turn.cancelled():
+                self._pass_on(lane, turn.result())
+            if isinstance(error, TimeoutError):
+                raise UpstreamBusy(f"no free connection to {origin.host}:{origin.port} in time") from error
+            raise
+
+    def _pass_on(self, lane: _Lane, connection: Connection | None) -> None:
+        while lane.waiting:
+            turn = lane.waiting.popleft()
+            if not turn.done():
+                turn.set_result(connection)
+                return
+        if connection is not None:
+            lane.idle.append(connection)
+
+    def _free(self, lane: _Lane) -> None:
+        lane.open -= 1
+        self._pass_on(lane, None)
+
+    def _drop_idle(self, origin: Origin) -> None:
+        lane = self._lanes[origin]
+        while lane.idle:
+            lane.idle.pop().close()
+
+    # --- called by connections ------------------------------------------------------------------------------------
+
+    def on_idle(self, connection: Connection) -> None:
+        """Keep `connection` for the next request, or give it to who waits."""
+        if self._closed:
+            connection.close()
+            return
+        self._pass_on(self._lanes[connection.origin], connection)
+
+    def on_closed(self, connection: Connection) -> None:
+        """Forget `connection`."""
+        if connection not in self._connections:
+            return  # lost before the pool heard that it was made; `_connect` counts it
+        self._connections.discard(connection)
+        lane = self._lanes[connection.origin]
+        if connection in lane.idle:
+            lane.idle.remove(connection)
+        self._free(lane)
+
+    def _sweep(self) -> None:
+        now = asyncio.get_running_loop().time()
+        for connection in list(self._connections):
+            if now > connection.deadline:
+                connection.time_out()
+        for lane in self._lanes.values():
+            while lane.idle and not lane.idle[0].usable:
+                lane.idle.popleft().close()
+        self._sweeper = None
+        if self._connections:
+            self._sweeper = asyncio.get_running_loop().call_later(_SWEEP_SECONDS, self._sweep)
