@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Protocol
 
 import coincurve
-from eth_keyfile import decode_keyfile_json
-from eth_utils import keccak, to_checksum_address
+from eth_keyfile.keyfile import decode_keyfile_json
+from eth_utils.address import to_checksum_address
+from eth_utils.crypto import keccak
 
 from chassis.chain.errors import KeyRefused
 
@@ -37,7 +38,7 @@ _WELL_KNOWN = frozenset(
     6330a553fc93768f612722bb8c2ec78ac90b3bbc 5aeda56215b167893e80b4fe645ba6d5bab767de
     7e5f4552091a69125d5dfcb7b8c2659029395bdf 2b5ad5c4795c026514f8317c7a215e218dccd6cf
     6813eb9362372eef6200f3b1dbc3f819671cba69 1eff47bc3a10a45d4b230b5d10e37751fe6aa718
-    """.split()
+    """.split()  # noqa: SIM905
 )
 
 

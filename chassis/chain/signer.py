@@ -6,8 +6,9 @@ Sources: EIP-1559, EIP-2718, EIP-155 (chain id in the signed content).
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-import rlp
-from eth_utils import keccak, to_checksum_address
+import rlp  # type: ignore[import-untyped]
+from eth_utils.address import to_checksum_address
+from eth_utils.crypto import keccak
 
 from chassis.chain.abi import Contract
 from chassis.chain.errors import IntentRefused

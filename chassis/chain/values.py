@@ -6,7 +6,7 @@ Hashes are 0x lower-case text, addresses EIP-55 text, data bytes, amounts intege
 from dataclasses import dataclass
 from typing import Any
 
-from eth_utils import to_checksum_address
+from eth_utils.address import to_checksum_address
 
 Json = dict[str, Any]
 
