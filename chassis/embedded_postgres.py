@@ -48,15 +48,15 @@ def _server_user() -> _User | None:
     raise PostgresUnusable("PostgreSQL refuses to run as root and there is no user `postgres` or `nobody`: create one")
 
 
-def state_folder(checkout: Path) -> Path:
-    """Where a cluster of this checkout lives.
+def state_folder(run_folder: Path) -> Path:
+    """Where the cluster of a run folder lives: in it, or, as root, below /var/tmp.
 
-    As root it is below /var/tmp, since the server's user may not be able to enter the checkout.
+    The server's user may not be able to enter a checkout of root's.
     """
     if os.geteuid() != 0:
-        return checkout / ".run"
-    digest = sha256(str(checkout.resolve()).encode()).hexdigest()[:12]
-    return Path("/var/tmp") / f"btrst-{digest}"  # noqa: S108 - named by the checkout, owned by root, 0711
+        return run_folder
+    digest = sha256(str(run_folder.resolve()).encode()).hexdigest()[:12]
+    return Path("/var/tmp") / f"btrst-{digest}"  # noqa: S108 - named by the run folder, owned by root, 0711
 
 
 def free_port() -> int:

