@@ -4,6 +4,7 @@ What runs where is in `.run/endpoints.json` while it runs.
 """
 
 import asyncio
+import errno
 import json
 import os
 import socket
@@ -79,8 +80,15 @@ class Stack:
         except PostgresUnusable as error:
             raise StackUnusable(str(error)) from error
         except OSError as error:
-            raise StackUnusable(f"cannot use {error.filename or self.run_folder}: {error.strerror or error}") from error
+            raise StackUnusable(self._explain(error)) from error
         self._write_endpoints()
+
+    def _explain(self, error: OSError) -> str:
+        if error.errno == errno.ENOSPC:
+            return f"the disk of {self.run_folder} is full: free some space, or set RUN_DIR to a folder elsewhere"
+        return (
+            f"cannot use {error.filename or self.run_folder}: {error.strerror or error}; set RUN_DIR to another folder"
+        )
 
     def _prepare_folder(self) -> None:
         self.run_folder.mkdir(parents=True, exist_ok=True)
@@ -116,8 +124,11 @@ class Stack:
             link = self.run_folder / "database"
             if folder != self.run_folder and not link.is_symlink():
                 link.symlink_to(folder)
-        for name in (*SERVICES, "events"):
-            self.dsns[name] = await _ensure_database(server, f"btrst_{name}")
+        try:
+            for name in (*SERVICES, "events"):
+                self.dsns[name] = await _ensure_database(server, f"btrst_{name}")
+        except (OSError, asyncpg.PostgresError, ValueError) as error:
+            raise StackUnusable(f"DATABASE_URL does not lead to a usable PostgreSQL: {error}") from error
         for name in SERVICES:
             await asyncio.to_thread(migrations.upgrade, self.dsns[name], ROOT / "services" / name / "migrations")
         self.say("PostgreSQL is up, every service has its own database")
