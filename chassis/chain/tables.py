@@ -103,6 +103,8 @@ def _intents(metadata: MetaData) -> Table:
         # True once no reorganisation can change it any more.
         Column("is_settled", Boolean, nullable=False, server_default="false"),
         Column("created_at", Moment, nullable=False, server_default=func.now()),
+        # Put back in line by a reorganisation: only from then on does it wait too long.
+        Column("waiting_since", Moment, nullable=False, server_default=func.now()),
         Column("mined_at", Moment),
         UniqueConstraint("lane", "nonce"),
         CheckConstraint("gas_limit > 0 and count >= 0 and nonce >= 0", name="positive"),
