@@ -47,8 +47,14 @@ class Node:
         except (urllib.error.URLError, TimeoutError, ValueError) as error:
             raise DeployError(f"{method}: the node at {self._url} does not answer: {error}") from error
         if "error" in answer:
-            raise DeployError(f"{method}: {answer['error'].get('message')}")
+            refusal = answer["error"]
+            raise DeployError(f"{method}: {refusal.get('message')} {refusal.get('data', '')}".rstrip())
         return answer["result"]
+
+
+def types_of(entry: dict[str, Any]) -> list[str]:
+    """The canonical types of an ABI entry's inputs."""
+    return [collapse_if_tuple(item) for item in entry["inputs"]]
 
 
 class Contract:
@@ -57,28 +63,36 @@ class Contract:
     def __init__(self, name: str) -> None:
         self.artifact = json.loads((CONTRACTS / "abi" / f"{name}.json").read_text())
 
-    def _entry(self, kind: str, name: str | None) -> dict[str, Any]:
+    def entry(self, kind: str, name: str | None = None, count: int | None = None) -> dict[str, Any]:
+        """The ABI's entry of that kind and name; of overloads the one with `count` inputs.
+
+        Raises: DeployError when there is none.
+        """
         for entry in self.artifact["abi"]:
-            if entry["type"] == kind and entry.get("name") == name:
+            if entry["type"] == kind and entry.get("name") == name and count in (None, len(entry["inputs"])):
                 return dict(entry)
         raise DeployError(f"no {kind} {name} in the artifact")
 
     def creation(self, arguments: Sequence[object]) -> bytes:
         """The data of the chain tx that deploys it."""
-        types = [collapse_if_tuple(item) for item in self._entry("constructor", None)["inputs"]]
-        return bytes.fromhex(self.artifact["bytecode"][2:]) + encode(types, arguments)
+        return bytes.fromhex(self.artifact["bytecode"][2:]) + encode(types_of(self.entry("constructor")), arguments)
 
-    def selector(self, function: str) -> bytes:
+    def selector(self, function: str, count: int | None = None) -> bytes:
         """The four bytes that name a function in calldata."""
-        types = ",".join(collapse_if_tuple(item) for item in self._entry("function", function)["inputs"])
+        types = ",".join(types_of(self.entry("function", function, count)))
         return keccak(text=f"{function}({types})")[:4]
 
+    def calldata(self, function: str, *arguments: object) -> bytes:
+        """The data of a call."""
+        types = types_of(self.entry("function", function, len(arguments)))
+        return self.selector(function, len(arguments)) + encode(types, arguments)
+
     async def read(self, node: Node, address: str, function: str, *arguments: object) -> Any:
-        """The single value a view function returns."""
-        entry = self._entry("function", function)
-        data = self.selector(function) + encode([item["type"] for item in entry["inputs"]], arguments)
-        answer = await node.call("eth_call", {"to": address, "data": "0x" + data.hex()}, "latest")
-        return decode([item["type"] for item in entry["outputs"]], bytes.fromhex(answer[2:]))[0]
+        """The first value a view function returns."""
+        data = "0x" + self.calldata(function, *arguments).hex()
+        answer = await node.call("eth_call", {"to": address, "data": data}, "latest")
+        outputs = self.entry("function", function, len(arguments))["outputs"]
+        return decode([collapse_if_tuple(item) for item in outputs], bytes.fromhex(answer[2:]))[0]
 
     async def is_at(self, node: Node, address: str) -> bool:
         """Whether exactly this code lies at the address, whatever its immutables are."""

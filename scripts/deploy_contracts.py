@@ -24,6 +24,8 @@ from eth_utils.crypto import keccak
 
 from scripts.contract_tools import CONTRACTS, Contract, DeployError, Node, contract_address
 
+__all__ = ["DEVELOPMENT", "PRODUCTION", "DeployError", "Deployment", "NetworkSettings", "deploy", "load_allocations"]
+
 ALLOCATIONS_FILE = CONTRACTS / "genesis" / "allocations.json"
 LOCAL_CHAIN_ID = 31337
 NON_VOTING = "0x000000000000000000000000000000000000dEaD"
