@@ -1,0 +1,6 @@
+"""Alembic runs this."""
+
+from chassis.migrations import run_env
+from services.identity.models import metadata
+
+run_env(metadata)
