@@ -57,8 +57,13 @@ async def newest_first(
     session: Session, table: sa.Table, *conditions: sa.ColumnElement[bool], limit: int, after: Position | None
 ) -> Sequence[Row]:
     """Up to `limit` rows that fulfil the conditions, from the newest on, behind the position `after`."""
-    position = sa.tuple_(table.c.created_at, table.c.id)
+    order = (table.c.created_at, table.c.id)
     statement = sa.select(table).where(*conditions).order_by(table.c.created_at.desc(), table.c.id.desc()).limit(limit)
     if after is not None:
-        statement = statement.where(position < sa.tuple_(*after))
+        statement = statement.where(sa.tuple_(*order) < typed(order, after))
     return (await session.execute(statement)).all()
+
+
+def typed(columns: Sequence[sa.ColumnElement[Any]], values: Sequence[Any]) -> sa.Tuple:
+    """The values as a row to compare these columns with: bound by the columns' types, not by Python's."""
+    return sa.tuple_(*(sa.literal(value, column.type) for column, value in zip(columns, values, strict=True)))

@@ -9,7 +9,7 @@ from sqlalchemy.dialects.postgresql import insert
 from chassis.db import Session
 from services.jobs.domain.search import RANKED_MATCHES, JobQuery, JobSort, skill_keys
 from services.jobs.models import job_search, jobs
-from services.jobs.repository.parties import Row
+from services.jobs.repository.parties import Row, typed
 
 _ENGLISH: sa.ColumnElement[Any] = sa.literal_column("'english'::regconfig")
 
@@ -64,13 +64,13 @@ def _conditions(query: JobQuery) -> list[sa.ColumnElement[bool]]:
 async def search_jobs(session: Session, query: JobQuery, *, limit: int, after: tuple[Any, ...] | None) -> Sequence[Row]:
     """Up to `limit` open jobs behind the position `after`, which is (value of the order, job id)."""
     column, falling = _ORDERS[query.sort]
-    position = sa.tuple_(column, job_search.c.job_id)
+    order = (column, job_search.c.job_id)
     statement = sa.select(jobs).join(job_search, job_search.c.job_id == jobs.c.id).where(*_conditions(query))
     if after is not None:
-        bound = sa.tuple_(*after)
-        statement = statement.where(position < bound if falling else position > bound)
-    order = [part.desc() if falling else part.asc() for part in (column, job_search.c.job_id)]
-    return (await session.execute(statement.order_by(*order).limit(limit))).all()
+        here, there = sa.tuple_(*order), typed(order, after)
+        statement = statement.where(here < there if falling else here > there)
+    statement = statement.order_by(*(part.desc() if falling else part.asc() for part in order))
+    return (await session.execute(statement.limit(limit))).all()
 
 
 async def rank_jobs(session: Session, query: JobQuery, *, limit: int, after: tuple[Any, ...] | None) -> Sequence[Row]:
@@ -90,7 +90,8 @@ async def rank_jobs(session: Session, query: JobQuery, *, limit: int, after: tup
         sa.cast(sa.func.floor(relevance * 1_000_000), sa.BigInteger).label("rank"),
         sa.func.max(newest.c.opened_at).over().label("anchor"),
     ).subquery()
+    order = (ranked.c.rank, ranked.c.job_id)
     statement = sa.select(jobs, ranked.c.rank, ranked.c.anchor).join(ranked, ranked.c.job_id == jobs.c.id)
     if after is not None:
-        statement = statement.where(sa.tuple_(ranked.c.rank, ranked.c.job_id) < sa.tuple_(after[1], after[2]))
-    return (await session.execute(statement.order_by(ranked.c.rank.desc(), ranked.c.job_id.desc()).limit(limit))).all()
+        statement = statement.where(sa.tuple_(*order) < typed(order, after[1:]))
+    return (await session.execute(statement.order_by(*(part.desc() for part in order)).limit(limit))).all()

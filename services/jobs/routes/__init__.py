@@ -1,0 +1,1 @@
+"""The HTTP API of jobs: parse, one use case, answer."""

@@ -1,0 +1,1 @@
+"""Bodies of jobs: what callers send, and what they get."""
