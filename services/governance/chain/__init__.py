@@ -1,0 +1,1 @@
+"""What governance asks of the chain, and what it holds open for that."""

@@ -1,0 +1,1 @@
+"""The rules of governance: pure functions on plain values."""

@@ -1,0 +1,1 @@
+"""The public endpoints of governance, one file per aggregate."""

@@ -1,0 +1,1 @@
+"""What governance's endpoints take and give, one file per aggregate."""
