@@ -116,7 +116,7 @@ async def _bump(session: Session, counts: Mapping[tuple[str, str], int]) -> dict
             "counts": [counts[key] for key in keys],
         },
     )
-    return {(topic, key): last - counts[topic, key] for topic, key, last in rows}
+    return {(row.topic, row.key): row.last - counts[row.topic, row.key] for row in rows}
 
 
 def _numbered(item: _Pending, last: dict[tuple[str, str], int]) -> tuple[Record, str]:
@@ -155,7 +155,7 @@ WHERE sent_at IS NULL AND shard = ANY($1::int[]) ORDER BY id LIMIT $2
 """
 _MARK = "UPDATE outbox SET sent_at = clock_timestamp() WHERE id = ANY($1::bigint[])"
 _MEASURE = text(
-    "SELECT count(*), extract(epoch FROM clock_timestamp() - min(created_at)) FROM outbox WHERE sent_at IS NULL"
+    "SELECT count(*) AS rows, extract(epoch FROM clock_timestamp() - min(created_at)) AS age FROM outbox WHERE sent_at IS NULL"
 )
 _FORGET = text(
     """
@@ -250,9 +250,9 @@ class Relay:
             return
         self._housekeeping_at = time.monotonic() + 10
         async with self._database.unit_of_work() as session:
-            count, age = (await session.execute(_MEASURE)).one()
-            UNSENT.set(count)
-            UNSENT_SECONDS.set(age or 0)
+            unsent = (await session.execute(_MEASURE)).mappings().one()
+            UNSENT.set(unsent["rows"])
+            UNSENT_SECONDS.set(unsent["age"] or 0)
             await session.execute(_FORGET, {"before": utc_now() - self._retention})
 
 

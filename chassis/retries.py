@@ -22,13 +22,22 @@ def is_transient(error: BaseException) -> bool:
         return True
     if isinstance(error, asyncpg.InterfaceError):
         return "connection" in str(error)
-    origin = error.orig if isinstance(error, DBAPIError) else error
-    state = getattr(origin, "sqlstate", None)
-    if isinstance(state, str):
+    if state := _sqlstate(error):
         return state.startswith(_PASSING_STATES)
     if isinstance(error, DBAPIError):
         return error.connection_invalidated or isinstance(error, (OperationalError, InterfaceError))
     return False
+
+
+def is_conflict(error: BaseException) -> bool:
+    """True when two transactions got in each other's way: deadlock, serialization, lock not available."""
+    return _sqlstate(error).startswith(("40", "55P03"))
+
+
+def _sqlstate(error: BaseException) -> str:
+    origin = error.orig if isinstance(error, DBAPIError) else error
+    state = getattr(origin, "sqlstate", None)
+    return state if isinstance(state, str) else ""
 
 
 def pause_seconds(failures: int, *, first: float = 0.1, most: float = 5.0) -> float:
