@@ -1,0 +1,181 @@
+"""The composition of the gateway: a raw ASGI application in front, FastAPI behind it for the gateway's own pages."""
+
+import json
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI
+from starlette.types import Receive, Scope, Send
+
+from chassis.auth import Authenticator, RemoteTokenSource, TokenSource
+from chassis.errors import DomainError, Unavailable
+from chassis.http import HttpClient
+from chassis.telemetry import REQUEST_SECONDS, REQUESTS, configure_logging, log
+from chassis.upstreams import PoolLimits, UpstreamPool
+from gateway.access_log import AccessLog
+from gateway.answers import send_problem
+from gateway.edge import Edge, Inbound
+from gateway.errors import ClientGone, MethodNotAllowed
+from gateway.guard import Guard
+from gateway.limits import RateLimiter
+from gateway.proxy import Proxy
+from gateway.routes import Readiness, build_surface
+from gateway.settings import GatewaySettings
+from gateway.table import Operation, RouteTable, allowed, operations_of
+
+DOCUMENT = Path(__file__).with_name("openapi.json")
+
+
+class Gateway:
+    """The ASGI application: paths of the route table go to the services, everything else to the surface."""
+
+    def __init__(self, settings: GatewaySettings, document: bytes, token_source: TokenSource | None) -> None:
+        self.settings = settings
+        self._token_source = token_source
+        self._table = RouteTable(operations_of(json.loads(document)))
+        self._edge = Edge(settings)
+        self._tokens = RateLimiter(settings.rate_limit)
+        self._addresses = RateLimiter(settings.address_rate_limit or settings.rate_limit)
+        self._in_flight = 0
+        self._access = AccessLog(enabled=settings.access_log)
+        self._guard: Guard = None  # type: ignore[assignment]  # these three come with the lifespan
+        self._proxy: Proxy = None  # type: ignore[assignment]
+        self._readiness: Readiness = None  # type: ignore[assignment]
+        self._surface = build_surface(document, lifespan=self._lifespan, readiness=lambda: self._readiness)
+
+    @asynccontextmanager
+    async def _lifespan(self, _: FastAPI) -> AsyncIterator[None]:
+        settings = self.settings
+        configure_logging(settings.log_level, service="gateway")
+        limits = PoolLimits(
+            max_connections=settings.upstream_connections,
+            max_waiting=settings.max_in_flight,
+            connect_seconds=settings.connect_seconds,
+            first_byte_seconds=settings.upstream_seconds,
+            idle_seconds=settings.upstream_seconds,
+        )
+        async with AsyncExitStack() as stack:
+            pool = UpstreamPool(limits)
+            stack.push_async_callback(pool.close)
+            http = await stack.enter_async_context(HttpClient(timeout_seconds=5.0))
+            source = self._token_source or RemoteTokenSource(http, settings.identity_url, settings.internal_secret)
+            authenticator = Authenticator(source, issuer=settings.jwt_issuer, audience=settings.jwt_audience)
+            await authenticator.start()
+            stack.push_async_callback(authenticator.stop)
+            stack.callback(self._access.flush)
+            self._guard = Guard(
+                authenticator,
+                tokens=self._tokens,
+                addresses=self._addresses,
+                retry_seconds=settings.retry_seconds,
+            )
+            self._proxy = Proxy(pool, settings.origins(), settings)
+            self._readiness = Readiness(http, _service_urls(settings))
+            yield
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI entry point."""
+        if scope["type"] == "http":
+            await self._answer(scope, receive, send)
+        elif scope["type"] == "lifespan":
+            await self._surface(scope, receive, send)
+        else:
+            await send({"type": "websocket.close", "code": 1000})
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        inbound = self._edge.read(scope)
+        operations = self._table.find(inbound.raw_path)
+        if operations is None and inbound.fault is None:
+            await self._surface(scope, receive, send)
+            return
+        started = time.perf_counter()
+        method = inbound.method
+        operation = None if operations is None else operations.get(method)
+        if operation is None and operations is not None and method == "HEAD":
+            operation = operations.get("GET")
+        status = 0
+        self._in_flight += 1
+        try:
+            _check(inbound, None if operations is None else allowed(operations), operation)
+            assert operation
+            if self._in_flight > self.settings.max_in_flight:
+                raise Unavailable("Too many requests are under way", code="overloaded")
+            await self._guard.admit(inbound, operation)
+            status = await self._proxy.forward(inbound, operation, receive, send)
+        except DomainError as error:
+            status = error.status
+            await send_problem(inbound, error, send)
+        except ClientGone:
+            status = 499
+        finally:
+            self._in_flight -= 1
+            self._observe(inbound, operation.path if operation else "unmatched", status, time.perf_counter() - started)
+
+    def _observe(self, inbound: Inbound, route: str, status: int, seconds: float) -> None:
+        method = inbound.method if inbound.method in _METHODS else "other"
+        _requests(method, route, status).inc()
+        _seconds(route).observe(seconds)
+        self._access.add(
+            method=method,
+            route=route,
+            status=status,
+            seconds=seconds,
+            request_id=inbound.request_id,
+            traceparent=inbound.traceparent,
+            client=inbound.client,
+        )
+
+
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+
+def _check(inbound: Inbound, allow: str | None, operation: Operation | None) -> None:
+    if inbound.fault is not None:
+        raise inbound.fault
+    if operation is None:
+        raise MethodNotAllowed(f"This path takes {allow}", headers={"Allow": allow or ""})
+
+
+@cache
+def _requests(method: str, route: str, status: int) -> Any:
+    return REQUESTS.labels("gateway", method, route, str(status))
+
+
+@cache
+def _seconds(route: str) -> Any:
+    return REQUEST_SECONDS.labels("gateway", route)
+
+
+def _service_urls(settings: GatewaySettings) -> dict[str, str]:
+    return {
+        "identity": settings.identity_url,
+        "jobs": settings.jobs_url,
+        "rewards": settings.rewards_url,
+        "governance": settings.governance_url,
+    }
+
+
+def create_gateway(
+    settings: GatewaySettings | None = None,
+    *,
+    document: bytes | None = None,
+    token_source: TokenSource | None = None,
+) -> Gateway:
+    """The gateway; by default with the environment's settings, the committed document and identity's keys.
+
+    Raises: ValueError when the document or an upstream's URL cannot be used; OSError without a document.
+    """
+    settings = settings or GatewaySettings()
+    settings.origins()
+    gateway = Gateway(settings, DOCUMENT.read_bytes() if document is None else document, token_source)
+    log.debug("gateway_built", port=settings.port)
+    return gateway
+
+
+def build() -> Gateway:
+    """For `uvicorn gateway.app:build --factory`; `python -m gateway` also guards what comes before a request."""
+    return create_gateway()

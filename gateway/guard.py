@@ -1,0 +1,67 @@
+"""Who may pass: tokens and rate limits, checked before a service is troubled."""
+
+import asyncio
+import math
+
+from chassis.auth import Authenticator, bearer_of
+from chassis.errors import DomainError, TooManyRequests, Unauthorized, Unavailable
+from gateway.edge import Inbound
+from gateway.limits import RateLimiter
+from gateway.table import Operation
+
+_FIRST_PAUSE_SECONDS = 0.05
+_LONGEST_PAUSE_SECONDS = 0.4
+
+
+class Guard:
+    """Verifies tokens and counts requests. A token that does not hold is refused even where none is needed."""
+
+    def __init__(
+        self, authenticator: Authenticator, *, tokens: RateLimiter, addresses: RateLimiter, retry_seconds: float
+    ) -> None:
+        self._authenticator = authenticator
+        self._tokens = tokens
+        self._addresses = addresses
+        self._retry_seconds = retry_seconds
+
+    async def admit(self, inbound: Inbound, operation: Operation) -> None:
+        """Return if the request may go on. Raises: Unauthorized, TooManyRequests, Unavailable."""
+        if inbound.authorization is None or operation.ignores_token:
+            _spend(self._addresses, inbound.client)
+            if operation.needs_token:
+                raise Unauthorized("Send `Authorization: Bearer <token>`")
+            return
+        token = bearer_of({"authorization": inbound.authorization.decode("latin-1")}) or ""
+        try:
+            principal = await self._verify(token)
+        except DomainError:
+            _spend(self._addresses, inbound.client)
+            raise
+        _spend(self._tokens, principal)
+
+    async def _verify(self, token: str) -> object:
+        """The session of the token; waits a little for identity when it is being restarted."""
+        loop = asyncio.get_running_loop()
+        give_up_at = loop.time() + self._retry_seconds
+        pause = _FIRST_PAUSE_SECONDS
+        while True:
+            try:
+                return (await self._authenticator.verify(token)).session_id
+            except Unavailable:
+                if loop.time() + pause > give_up_at:
+                    raise
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
+
+
+def _spend(limiter: RateLimiter, key: object) -> None:
+    wait = limiter.take(key)
+    if wait > 0:
+        seconds = max(1, math.ceil(wait))
+        # Source: draft-ietf-httpapi-ratelimit-headers
+        headers = {
+            "Retry-After": str(seconds),
+            "RateLimit-Policy": f'"default";q={limiter.rate};w=1',
+            "RateLimit": f'"default";r=0;t={seconds}',
+        }
+        raise TooManyRequests(f"Up to {limiter.rate} requests a second", headers=headers)

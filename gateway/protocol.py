@@ -1,0 +1,129 @@
+"""uvicorn's httptools protocol with what it lacks at an edge: caps and deadlines before and after a request, and
+problem documents for what is not HTTP. Source: RFC 9112 section 9.5 (time-outs) and 9.6 (lingering close)."""
+
+import asyncio
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from chassis.errors import BadRequest, DomainError
+from chassis.problems import MEDIA_TYPE
+from chassis.telemetry import request_id_from
+from gateway.answers import problem_bytes
+from gateway.errors import HeadersTooLarge, RequestTimeout
+
+_LINGER_SECONDS = 2.0
+
+
+class EdgeProtocol(HttpToolsProtocol):
+    """One client connection. The class attributes are set from the settings before the server starts."""
+
+    max_header_bytes = 65_536
+    head_seconds = 10.0
+    stall_seconds = 60.0
+
+    def __init__(self, *args: Any, **more: Any) -> None:
+        super().__init__(*args, **more)
+        self._head_bytes = 0
+        self._in_head = True
+        self._in_body = False
+        self._head_timer: asyncio.TimerHandle | None = None
+        self._stall_timer: asyncio.TimerHandle | None = None
+        self._linger_timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """The first header has to come within its time too."""
+        super().connection_made(transport)
+        self._head_timer = self.loop.call_later(self.head_seconds, self._head_is_late)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """No timer survives its connection."""
+        for timer in (self._head_timer, self._stall_timer, self._linger_timer):
+            if timer is not None:
+                timer.cancel()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Cap what is kept of a header before it is complete."""
+        super().data_received(data)
+        if self._in_head:
+            self._head_bytes += len(data)
+            if self._head_bytes > self.max_header_bytes and not self.transport.is_closing():
+                self._refuse(HeadersTooLarge(f"Headers may have {self.max_header_bytes} bytes"))
+
+    def on_message_begin(self) -> None:
+        """A header begins."""
+        super().on_message_begin()
+        self._in_head = True
+        self._head_bytes = 0
+        if self._head_timer is None:
+            self._head_timer = self.loop.call_later(self.head_seconds, self._head_is_late)
+
+    def on_headers_complete(self) -> None:
+        """The header is complete; what comes as trailers after the body is dropped."""
+        self._in_head = False
+        self._in_body = True
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+        super().on_headers_complete()
+        self.headers = []
+
+    def on_message_complete(self) -> None:
+        """The body is complete."""
+        self._in_body = False
+        if self._linger_timer is not None:
+            self._linger_timer.cancel()
+            self._linger_timer = None
+        super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        """Answered before the body was there: take the rest for a moment, lest a reset overtake the answer."""
+        super().on_response_complete()
+        if self._in_body and not self.transport.is_closing() and self._linger_timer is None:
+            self._linger_timer = self.loop.call_later(_LINGER_SECONDS, self.transport.close)
+
+    def pause_writing(self) -> None:
+        """The client reads slower than we write; it may not do so for ever."""
+        super().pause_writing()
+        if self._stall_timer is None:
+            self._stall_timer = self.loop.call_later(self.stall_seconds, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """The client has caught up."""
+        if self._stall_timer is not None:
+            self._stall_timer.cancel()
+            self._stall_timer = None
+        super().resume_writing()
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer what the parser refused."""
+        self._refuse(BadRequest(msg, code="malformed_request"))
+
+    def _head_is_late(self) -> None:
+        self._head_timer = None
+        if self._head_bytes:
+            self._refuse(RequestTimeout("The header took too long", code="header_timeout"))
+        elif not self.transport.is_closing():
+            self.transport.close()
+
+    def _refuse(self, error: DomainError) -> None:
+        if self.transport.is_closing():
+            return
+        busy = self.cycle is not None and not self.cycle.response_complete
+        if busy and not self._in_body:  # what is wrong came after the request that is being answered
+            self.cycle.keep_alive = False
+            self.flow.pause_reading()
+            return
+        if not (busy and self.cycle.response_started):
+            self._write_problem(error)
+        self.transport.close()
+
+    def _write_problem(self, error: DomainError) -> None:
+        request_id = request_id_from(None)
+        body = problem_bytes(error, instance="", request_id=request_id)
+        fields = (
+            f"content-type: {MEDIA_TYPE}\r\ncontent-length: {len(body)}\r\nx-request-id: {request_id}\r\n"
+            "connection: close\r\n\r\n"
+        )
+        self.transport.write(STATUS_LINE[error.status] + fields.encode("ascii") + body)

@@ -1,0 +1,191 @@
+"""The data plane: from an admitted request to the service's answer, streaming both ways."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from http import HTTPStatus
+
+from starlette.types import Receive, Send
+
+from chassis.errors import DomainError, Unavailable
+from chassis.upstreams import (
+    Origin,
+    UpstreamBroken,
+    UpstreamBusy,
+    UpstreamError,
+    UpstreamPool,
+    UpstreamRequest,
+    UpstreamResponse,
+    UpstreamTimeout,
+    UpstreamUnreachable,
+)
+from chassis.upstreams.messages import WRITTEN_HERE
+from gateway.answers import send_problem
+from gateway.bodies import InboundBody
+from gateway.edge import Inbound
+from gateway.errors import ClientGone
+from gateway.settings import GatewaySettings
+from gateway.table import Operation
+
+_NOT_RETURNED = (WRITTEN_HERE - {b"content-length"}) | {b"server", b"date", b"x-request-id", b"traceparent"}
+_FIRST_PAUSE_SECONDS = 0.05
+_LONGEST_PAUSE_SECONDS = 0.4
+_WATCH_AFTER_SECONDS = 0.25
+
+
+class Proxy:
+    """Sends requests to the services that own their operations."""
+
+    def __init__(self, pool: UpstreamPool, origins: dict[str, Origin], settings: GatewaySettings) -> None:
+        self._pool = pool
+        self._origins = origins
+        self._settings = settings
+
+    async def forward(self, inbound: Inbound, operation: Operation, receive: Receive, send: Send) -> int:
+        """Answer `inbound` with what the service says; returns the status.
+
+        Raises: Unavailable, PayloadTooLarge, RequestTimeout while nothing was answered yet; ClientGone.
+        """
+        body: InboundBody | None = None
+        content: bytes | AsyncIterator[bytes] = b""
+        if inbound.has_body:
+            settings = self._settings
+            body = InboundBody(receive, max_bytes=settings.max_body_bytes, seconds=settings.body_seconds)
+            first = await body.first()
+            content = first if body.done else body.rest(first)
+        request = UpstreamRequest(
+            method=operation.method.encode("ascii"),
+            target=inbound.target,
+            headers=inbound.headers,
+            body=content,
+            content_length=inbound.content_length,
+        )
+        with _Watch(receive, body) as watch:
+            try:
+                answer = await self._send(self._origins[operation.service], request)
+                try:
+                    return await _relay(inbound, answer, send)
+                finally:
+                    answer.close()
+            except asyncio.CancelledError:
+                if not watch.forgive():
+                    raise
+                raise ClientGone from None
+            except UpstreamError as error:
+                raise _unavailable(operation, request, error) from error
+
+    async def _send(self, origin: Origin, request: UpstreamRequest) -> UpstreamResponse:
+        """Send; while the service is away, try again if nothing was sent or sending twice does no harm."""
+        loop = asyncio.get_running_loop()
+        give_up_at = loop.time() + self._settings.retry_seconds
+        pause = _FIRST_PAUSE_SECONDS
+        while True:
+            try:
+                return await self._pool.send(origin, request)
+            except UpstreamBusy:
+                raise
+            except (UpstreamUnreachable, UpstreamBroken) as error:
+                again = isinstance(error, UpstreamUnreachable) or request.repeatable
+                if not again or loop.time() + pause > give_up_at:
+                    raise
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
+
+
+class _Watch:
+    """Cancels the request's task when the client goes away while we wait for the service.
+
+    It begins only after a while: most answers come sooner, and asking costs more than they do.
+    """
+
+    def __init__(self, receive: Receive, body: InboundBody | None) -> None:
+        self._receive = receive
+        self._body = body
+        self._owner = asyncio.current_task()
+        self._gone = False
+        self._watcher: asyncio.Task[None] | None = None
+        self._timer = asyncio.get_running_loop().call_later(_WATCH_AFTER_SECONDS, self._begin)
+
+    def __enter__(self) -> "_Watch":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._timer.cancel()
+        if self._watcher is not None:
+            self._watcher.cancel()
+
+    def _begin(self) -> None:
+        if self._body is not None and not self._body.done:  # whoever reads the body will notice
+            self._timer = asyncio.get_running_loop().call_later(_WATCH_AFTER_SECONDS, self._begin)
+            return
+        self._watcher = asyncio.get_running_loop().create_task(self._watch())
+
+    async def _watch(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        self._gone = True
+        if self._owner is not None:
+            self._owner.cancel()
+
+    def forgive(self) -> bool:
+        """Whether the cancellation was ours; then it is taken back."""
+        if self._gone and self._owner is not None:
+            self._owner.uncancel()
+        return self._gone
+
+
+async def _relay(inbound: Inbound, answer: UpstreamResponse, send: Send) -> int:
+    status = answer.status
+    if status >= 400 and _is_plain_text(answer):  # the server's own error, not the application's
+        answer.close()
+        await send_problem(inbound, _as_problem(status), send)
+        return status
+    without_body = inbound.method == "HEAD" or status in (204, 304)
+    headers = [pair for pair in answer.headers if pair[0] not in _NOT_RETURNED]
+    if status in (204, 304):
+        headers = [pair for pair in headers if pair[0] != b"content-length"]
+    headers.append((b"x-request-id", inbound.request_id.encode("ascii")))
+    headers.append((b"traceparent", inbound.traceparent.encode("ascii")))
+    if inbound.close:
+        headers.append((b"connection", b"close"))
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    if answer.done or without_body:
+        await send({"type": "http.response.body", "body": b"" if without_body else answer.take()})
+        return status
+    try:
+        while part := await answer.chunk():
+            await send({"type": "http.response.body", "body": part, "more_body": True})
+    except (UpstreamError, DomainError):
+        return 0  # the answer has begun: all that is left is to end the connection without completing it
+    await send({"type": "http.response.body", "body": b""})
+    return status
+
+
+def _is_plain_text(answer: UpstreamResponse) -> bool:
+    for name, value in answer.headers:
+        if name == b"content-type":
+            return value.startswith(b"text/plain")
+    return True
+
+
+def _as_problem(status: int) -> DomainError:
+    phrase = "Error"
+    with suppress(ValueError):
+        phrase = HTTPStatus(status).phrase
+    code = phrase.lower().replace(" ", "_").replace("-", "_")
+    error = DomainError(f"The service could not take the request: {phrase}", code=code)
+    error.status, error.title = status, phrase
+    return error
+
+
+def _unavailable(operation: Operation, request: UpstreamRequest, error: UpstreamError) -> Unavailable:
+    if isinstance(error, UpstreamUnreachable):
+        return Unavailable(f"The {operation.service} service cannot be reached", code="upstream_unavailable")
+    code = "upstream_timeout" if isinstance(error, UpstreamTimeout) else "upstream_broken"
+    if request.repeatable:
+        return Unavailable(f"The {operation.service} service did not answer", code=code)
+    return Unavailable(
+        f"The {operation.service} service did not answer; whether it did the work is unknown. "
+        "Send the same request with the same Idempotency-Key again",
+        code=code,
+    )

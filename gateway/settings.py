@@ -1,0 +1,66 @@
+"""The gateway's settings, `GATEWAY_*` in the environment; where the services are comes from the shared ones."""
+
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from typing import Annotated
+
+from pydantic import Field, field_validator
+from pydantic_settings import NoDecode, SettingsConfigDict
+
+from chassis.settings import ServiceSettings
+from chassis.upstreams import Origin
+
+
+class GatewaySettings(ServiceSettings):
+    """What an operator may turn. Rates are requests per second; a second's worth may come at once."""
+
+    model_config = SettingsConfigDict(env_prefix="GATEWAY_", extra="ignore", populate_by_name=True)
+
+    port: int = 8080
+    rate_limit: int = Field(10_000, ge=1)
+    """For each token (all tokens of one session count together)."""
+
+    address_rate_limit: int | None = Field(None, ge=1)
+    """For each address, counting what comes without a valid token; as `rate_limit` if not set."""
+
+    trusted_proxies: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode] = ()
+    """Networks, separated by commas, whose X-Forwarded-* are believed."""
+
+    max_header_bytes: int = Field(16_384, ge=1_024)
+    max_headers: int = Field(100, ge=10)
+    max_target_bytes: int = Field(8_192, ge=256)
+    max_in_flight: int = Field(10_000, ge=1)
+    upstream_connections: int = Field(256, ge=1)
+    head_seconds: float = Field(10.0, gt=0)
+    """How long a client may take to send a request's header."""
+
+    body_seconds: float = Field(20.0, gt=0)
+    """How long a client may take to send a whole body."""
+
+    stall_seconds: float = Field(60.0, gt=0)
+    """How long a client may refuse to read what we send."""
+
+    connect_seconds: float = Field(1.0, gt=0)
+    upstream_seconds: float = Field(30.0, gt=0)
+    """How long a service may take to begin its answer, and may pause within it."""
+
+    retry_seconds: float = Field(3.0, ge=0)
+    """How long a request that can be sent again waits for a service to come back."""
+
+    keep_alive_seconds: int = Field(75, ge=1)
+    access_log: bool = True
+
+    @field_validator("trusted_proxies", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(ip_network(part.strip()) for part in value.split(",") if part.strip())
+        return value
+
+    def origins(self) -> dict[str, Origin]:
+        """Where each service listens. Raises: ValueError for a URL with more than host and port."""
+        return {
+            "identity": Origin.parse(self.identity_url),
+            "jobs": Origin.parse(self.jobs_url),
+            "rewards": Origin.parse(self.rewards_url),
+            "governance": Origin.parse(self.governance_url),
+        }
