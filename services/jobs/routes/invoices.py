@@ -98,7 +98,7 @@ async def reject_invoice(invoice_id: UUID, body: InvoiceReject, session: Session
     responses=problems(401, 403, 404, 409),
 )
 @idempotency_required
-async def pay_invoice(
+async def settle_payment(
     *,
     invoice_id: UUID,
     body: PaymentCreate,

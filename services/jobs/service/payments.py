@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from chassis.clock import utc_now
@@ -32,7 +33,7 @@ async def pay_invoice(
     paid = move(INVOICE_MOVES, "pay", invoice.status, noun="invoice")
     payment_status = provider.settle(total_cents=invoice.total_cents)
     now = utc_now()
-    transaction = await _complete_transaction(session, invoice=invoice, provider=provider.name, now=now)
+    transaction = await complete_transaction(session, invoice=invoice, provider=provider.name, now=now)
     await invoices.update_invoice(session, invoice.id, {"status": paid, "transaction_id": transaction.id})
     values = {
         "id": new_id(),
@@ -57,8 +58,9 @@ async def get_payment(session: Session, *, viewer_id: UUID, payment_id: UUID) ->
     return await invoices.get_payment(session, payment_id, viewer_id=viewer_id)
 
 
-async def _complete_transaction(session: Session, *, invoice: Row, provider: str, now: datetime) -> Row:
-    facts = {
+async def complete_transaction(session: Session, *, invoice: Row, provider: str, now: datetime) -> Row:
+    """The new transaction of an invoice that is paid at `now`; its event goes out with the commit."""
+    facts: dict[str, Any] = {
         "invoice_id": invoice.id,
         "engagement_id": invoice.engagement_id,
         "client_id": invoice.client_id,
@@ -82,5 +84,5 @@ async def _complete_transaction(session: Session, *, invoice: Row, provider: str
         "total_client_fee_refunded_cents": 0,
     }
     transaction = await transactions.insert_transaction(session, values)
-    publish(session, TransactionCompleted.model_validate({**facts, "transaction_id": transaction.id}))
+    publish(session, TransactionCompleted(transaction_id=transaction.id, **facts))
     return transaction
