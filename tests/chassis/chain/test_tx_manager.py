@@ -83,7 +83,26 @@ async def test_at_most_sixteen_wait(world: World) -> None:
     assert (await world.reserve()).nonce == 16
 
 
-async def test_a_replacement_bids_exactly_an_eighth_more(world: World) -> None:
+async def test_a_replacement_bids_exactly_an_eighth_more_in_a_quiet_market(world: World) -> None:
+    manager = await opened(world, replace_after_seconds=0.0, rebroadcast_seconds=1000.0)
+    await world.reserve()
+    await manager.tick()
+    first = (await world.rows("attempts"))[0]
+    await world.client.rpc.call("anvil_dropTransaction", first.hash)
+    await world.mine()
+    await manager.tick()
+    second = (await world.rows("attempts"))[1]
+    assert second.max_fee_per_gas_wei == -(-first.max_fee_per_gas_wei * 1125 // 1000)
+    assert second.max_priority_fee_per_gas_wei == -(-first.max_priority_fee_per_gas_wei * 1125 // 1000)
+    sent = await world.client.transaction(second.hash)
+    assert sent is not None
+    assert int(sent["maxFeePerGas"], 16) == second.max_fee_per_gas_wei
+    assert (int(sent["nonce"], 16), sent["input"]) == (0, "0x" + world.probe.encode("probe", PING).hex())
+    await world.run_until(manager, FINAL)
+    assert await world.pings() == 1
+
+
+async def test_a_replacement_follows_the_market_when_that_has_risen_more(world: World) -> None:
     manager = await opened(world, replace_after_seconds=0.0)
     await world.reserve()
     await manager.tick()
