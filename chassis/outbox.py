@@ -155,7 +155,10 @@ WHERE sent_at IS NULL AND shard = ANY($1::int[]) ORDER BY id LIMIT $2
 """
 _MARK = "UPDATE outbox SET sent_at = clock_timestamp() WHERE id = ANY($1::bigint[])"
 _MEASURE = text(
-    "SELECT count(*) AS rows, extract(epoch FROM clock_timestamp() - min(created_at)) AS age FROM outbox WHERE sent_at IS NULL"
+    """
+    SELECT count(*) AS rows, extract(epoch FROM clock_timestamp() - min(created_at)) AS age
+    FROM outbox WHERE sent_at IS NULL
+    """
 )
 _FORGET = text(
     """

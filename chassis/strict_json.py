@@ -29,6 +29,8 @@ def _float(text: str) -> float:
 
 def check_text(text: str) -> bool:
     """False for text that holds NUL or half of a surrogate pair, which PostgreSQL cannot store."""
+    if text.isascii():
+        return "\x00" not in text
     return "\x00" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
 
 
