@@ -81,6 +81,17 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def is_port_free(port: int) -> bool:
+    """Whether nobody listens on this TCP port of loopback."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
+
+
 def restore_state(state_file: Path) -> None:
     """Put the last whole state in place when anvil was killed while writing.
 
@@ -217,6 +228,9 @@ class LocalChain:
         """
         self._folder.mkdir(parents=True, exist_ok=True)
         self.port = self.port or free_port()
+        if not is_port_free(self.port):
+            # Whoever listens there would answer in anvil's place.
+            raise LocalChainError(f"port {self.port} is taken: stop what listens there, or choose another port")
         state_file = self._folder / "anvil-state.json"
         await asyncio.to_thread(restore_state, state_file)
         self._process = start_anvil(
@@ -270,7 +284,7 @@ class LocalChain:
             await asyncio.sleep(0.05)
         log_file = self._folder / "anvil.log"
         await self._end(signal.SIGKILL)
-        raise LocalChainError(f"anvil did not come up on port {self.port} (taken?): see {log_file}")
+        raise LocalChainError(f"anvil did not come up on port {self.port}: see {log_file}")
 
     async def _set_time(self) -> None:
         """Chain time goes on from the later of now and the saved tip, or checkpoints would revert."""
