@@ -262,21 +262,22 @@ async def _maybe_caller(request: Request) -> Principal | None:
     return await auth.verify(token)
 
 
-async def _caller(
+async def caller_of(
     principal: Annotated[Principal | None, Depends(_maybe_caller)], _: Annotated[object, Security(_BEARER)]
 ) -> Principal:
+    """Dependency: the member who calls. Raises: Unauthorized without a valid token."""
     if principal is None:
         raise Unauthorized("Send `Authorization: Bearer <token>`")
     return principal
 
 
-async def _admin(caller: Annotated[Principal, Depends(_caller)]) -> Principal:
+async def _admin(caller: Annotated[Principal, Depends(caller_of)]) -> Principal:
     if not caller.is_admin:
         raise Forbidden("Only an admin may do this", code="admin_only")
     return caller
 
 
-CallerDep = Annotated[Principal, Depends(_caller)]
+CallerDep = Annotated[Principal, Depends(caller_of)]
 """The member who calls; without a valid token 401."""
 
 MaybeCallerDep = Annotated[Principal | None, Depends(_maybe_caller)]

@@ -1,18 +1,19 @@
 """The edge of a service: one request is one unit of work, bodies are strict JSON, POSTs are idempotent."""
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from datetime import datetime
 from hashlib import sha256
 from typing import Annotated, Any, Generic, TypeVar
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, ConfigDict
 
 from chassis import idempotency
-from chassis.auth import bearer_of
+from chassis.auth import bearer_of, caller_of
 from chassis.clock import to_rfc3339
 from chassis.context import Context
 from chassis.db import Session
@@ -55,10 +56,12 @@ class ReadModel(BaseModel):
 
 
 class _StrictRequest(Request):
-    """A request whose JSON is read by our own loader."""
+    """A request whose JSON was read by our own loader (an error raised in `json` would lose its code)."""
+
+    strict_json: Any = None
 
     async def json(self) -> Any:
-        return load(await self.body())
+        return self.strict_json
 
 
 def idempotency_required(endpoint: T) -> T:
@@ -85,13 +88,16 @@ class UnitOfWorkRoute(APIRoute):
         endpoint_handler = super().get_route_handler()
         rule = getattr(self.endpoint, "__idempotency__", "accepted")
         has_body = self.body_field is not None
+        needs_caller = any(needed.call is caller_of for needed in _all_dependants(self.dependant))
 
         async def handle(plain: Request) -> Response:
             request = _StrictRequest(plain.scope, plain.receive)
-            _check_target(request)
-            if has_body:
-                await _check_media_type(request)
             context = context_of(request)
+            _check_target(request)
+            if needs_caller:  # who asks comes before what is asked
+                await context.auth.verify(require_token(request))
+            if has_body:
+                await _read_body(request)
             async with context.database.unit_of_work() as session:
                 request.state.session = session
                 if request.method == "POST" and rule != "ignored":
@@ -130,10 +136,20 @@ def _check_target(request: Request) -> None:
         raise BadRequest("The query holds a character that no text may hold", code="malformed_query")
 
 
-async def _check_media_type(request: Request) -> None:
+async def _read_body(request: _StrictRequest) -> None:
+    body = await request.body()
+    if not body:
+        return
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if await request.body() and media_type != "application/json":
+    if media_type != "application/json":
         raise UnsupportedMediaType("The body must be application/json")
+    request.strict_json = load(body)
+
+
+def _all_dependants(dependant: Dependant) -> Iterator[Dependant]:
+    yield dependant
+    for inner in dependant.dependencies:
+        yield from _all_dependants(inner)
 
 
 def new_router(tag: str, *, prefix: str = "") -> APIRouter:
