@@ -55,13 +55,13 @@ def takes_ballots(stored: Status, *, opens_at: datetime, closes_at: datetime, no
     return stored in LIVE and opens_at <= now < closes_at
 
 
-def tally(ballots: Iterable[tuple[Choice, int]]) -> Tally:
-    """Sum the weights (wei) of `ballots` by choice."""
+def tally(groups: Iterable[tuple[Choice, int, int]]) -> Tally:
+    """Put together groups of ballots: (choice, the weights' sum in wei, how many)."""
     sums: dict[Choice, int] = {"for": 0, "against": 0, "abstain": 0}
     count = 0
-    for choice, weight_wei in ballots:
+    for choice, weight_wei, ballots in groups:
         sums[choice] += weight_wei
-        count += 1
+        count += ballots
     return Tally(sums["for"], sums["against"], sums["abstain"], count)
 
 

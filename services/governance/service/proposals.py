@@ -236,14 +236,8 @@ async def _check_limit(session: Session, author_id: UUID, maximum: int) -> None:
 
 
 async def _count(session: Session, proposal_id: UUID) -> rules.Tally:
-    sums = {row.choice: row for row in await votes.sum_by_choice(session, proposal_id)}
-    weights = {choice: row.weight_wei for choice, row in sums.items()}
-    return rules.Tally(
-        for_wei=weights.get("for", 0),
-        against_wei=weights.get("against", 0),
-        abstain_wei=weights.get("abstain", 0),
-        ballots=sum(row.ballots for row in sums.values()),
-    )
+    groups = await votes.sum_by_choice(session, proposal_id)
+    return rules.tally((row.choice, row.weight_wei, row.ballots) for row in groups)
 
 
 def _call_json(call: calls.Call) -> dict[str, str]:

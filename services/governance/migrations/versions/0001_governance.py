@@ -43,9 +43,10 @@ END $$;
 """
 
 TRIGGERS = (
-    "CREATE TRIGGER votes_are_final BEFORE INSERT OR UPDATE OR DELETE ON votes"
-    " FOR EACH ROW EXECUTE FUNCTION refuse_late_votes()",
-    "CREATE TRIGGER count_is_final BEFORE UPDATE OR DELETE ON proposals FOR EACH ROW EXECUTE FUNCTION refuse_recount()",
+    """CREATE TRIGGER votes_are_final BEFORE INSERT OR UPDATE OR DELETE ON votes
+    FOR EACH ROW EXECUTE FUNCTION refuse_late_votes()""",
+    """CREATE TRIGGER count_is_final BEFORE UPDATE OR DELETE ON proposals
+    FOR EACH ROW EXECUTE FUNCTION refuse_recount()""",
 )
 revision: str = "0001"
 down_revision: str | None = None
