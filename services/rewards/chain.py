@@ -1,0 +1,107 @@
+"""Typed calls of the minter and the token: what rewards reads from the chain and writes to it."""
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from chassis.chain.abi import Contract
+from chassis.chain.artifacts import load_artifact
+from chassis.chain.client import ChainClient
+from chassis.chain.errors import RpcUnavailable
+from chassis.chain.signer import AllowedCall, allow
+from chassis.chain.values import Log, hex_bytes
+from services.rewards.domain.planning import ChainView
+from services.rewards.domain.recovery import Settled, split_reward_ids
+from services.rewards.errors import SettlementMismatch
+
+
+class Chain:
+    """The contracts of this deployment, behind one client."""
+
+    def __init__(self, client: ChainClient, *, btrst_address: str, minter_address: str) -> None:
+        self.client = client
+        self.token = Contract(btrst_address, load_artifact("BTRST").abi)
+        self.minter = Contract(minter_address, load_artifact("RewardsMinter").abi)
+        self.settled_topic = self.minter.topic("Settled")
+
+    def contracts(self) -> dict[str, str]:
+        """Name → address, for the pins."""
+        return {"btrst": self.token.address, "rewards_minter": self.minter.address}
+
+    def allowed_calls(self) -> list[AllowedCall]:
+        """All that the signer may ever sign."""
+        return allow(self.minter, "settle")
+
+    def encode_settle(self, first_id: int, reward_ids: bytes, leaves_root: bytes, packed: list[bytes]) -> bytes:
+        """Calldata of `settle`; nothing is asked of the chain."""
+        return self.minter.encode("settle", first_id, reward_ids, leaves_root, packed)
+
+    async def look(self) -> ChainView:
+        """What planning needs to know of the chain's newest block.
+
+        Raises: RpcUnavailable, RpcError.
+        """
+        figures = await self.client.read_many(
+            [
+                (self.minter, "nextId", ()),
+                (self.minter, "availableWei", ()),
+                (self.minter, "capacityWei", ()),
+                (self.minter, "pausedUntil", ()),
+                (self.token, "totalSupply", ()),
+                (self.token, "cap", ()),
+            ]
+        )
+        next_id, available, capacity, paused_until, supply, cap = figures
+        return ChainView(
+            minter=self.minter.address,
+            settled_topic=self.settled_topic,
+            encode_settle=self.encode_settle,
+            next_id=next_id,
+            available_wei=available,
+            capacity_wei=capacity,
+            total_supply_wei=supply,
+            cap_wei=cap,
+            paused_until=paused_until,
+            timestamp=int(time.time()),
+        )
+
+    async def read_supply(self) -> tuple[int, int]:
+        """(total supply, cap) of the token, in wei. Raises: RpcUnavailable, RpcError."""
+        supply, cap = await self.client.read_many([(self.token, "totalSupply", ()), (self.token, "cap", ())])
+        return supply, cap
+
+    async def read_next_id(self) -> int:
+        """The number the minter expects next. Raises: RpcUnavailable, RpcError."""
+        found: int = await self.client.read(self.minter, "nextId")
+        return found
+
+    def decode_settled(self, log: Log) -> Mapping[str, Any] | None:
+        """firstId, count, sum and leavesRoot of a `Settled` log, or None for another one."""
+        event = self.minter.decode_log(log)
+        return event.args if event is not None and event.name == "Settled" else None
+
+    async def read_settlement(self, log: Any) -> Settled:
+        """A settlement with the calldata it came from; `log` is a row of `settled_logs`.
+
+        Raises: SettlementMismatch when the chain tx is no call of `settle`; RpcUnavailable, RpcError.
+        """
+        found = await self.client.transaction(log.chain_tx_hash)
+        if found is None:
+            raise RpcUnavailable(f"the node does not know chain tx {log.chain_tx_hash}")
+        try:
+            method, arguments = self.minter.decode_call(hex_bytes(found["input"]))
+        except LookupError as problem:
+            raise SettlementMismatch(f"chain tx {log.chain_tx_hash} does not call the minter itself") from problem
+        if method != "settle" or arguments["firstId"] != log.first_id:
+            raise SettlementMismatch(f"chain tx {log.chain_tx_hash} is not the settlement of {log.first_id}")
+        return Settled(
+            first_id=log.first_id,
+            sum_wei=log.sum_wei,
+            leaves_root=bytes(log.leaves_root),
+            minter=self.minter.address,
+            chain_tx_hash=log.chain_tx_hash,
+            block_number=log.block_number,
+            block_hash=log.block_hash,
+            reward_ids=tuple(split_reward_ids(arguments["rewardIds"])),
+            packed=tuple(bytes(word) for word in arguments["packed"]),
+        )

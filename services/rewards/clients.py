@@ -1,0 +1,115 @@
+"""Calls to the outside: identity and jobs over their internal APIs, and where prices come from."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+from uuid import UUID
+
+from pydantic import BaseModel, ValidationError
+
+from chassis.auth import internal_token
+from chassis.clock import Timestamp
+from chassis.errors import Unavailable
+from chassis.http import HttpClient
+from services.rewards.domain.amounts import Price
+from services.rewards.domain.facts import TransactionFacts
+
+
+class _Attribution(BaseModel):
+    connector_id: UUID | None
+    registered_at: Timestamp
+
+
+class _Transaction(BaseModel):
+    invoice_id: UUID
+    engagement_id: UUID
+    client_id: UUID
+    talent_id: UUID
+    provider: str
+    amount_cents: int
+    currency: str
+    client_fee_cents: int
+    talent_fee_cents: int
+    parameters_version: int
+    completed_at: Timestamp
+
+
+@dataclass(frozen=True, slots=True)
+class Attribution:
+    """Who referred a member, and when the member joined."""
+
+    connector_id: UUID | None
+    registered_at: datetime
+
+
+class Services:
+    """The other services of this deployment, asked by their internal APIs."""
+
+    def __init__(self, http: HttpClient, *, identity_url: str, jobs_url: str, internal_secret: str) -> None:
+        self._http = http
+        self._identity_url = identity_url.rstrip("/")
+        self._jobs_url = jobs_url.rstrip("/")
+        self._secret = internal_secret
+
+    async def find_attribution(self, member_id: UUID) -> Attribution | None:
+        """A member's attribution, or None when identity knows no such member.
+
+        Raises: HttpUnavailable, Unavailable.
+        """
+        body = await self._find("identity", f"{self._identity_url}/internal/members/{member_id}/attribution")
+        if body is None:
+            return None
+        try:
+            found = _Attribution.model_validate(body)
+        except ValidationError as error:
+            raise Unavailable("identity's answer is not an attribution") from error
+        return Attribution(found.connector_id, found.registered_at)
+
+    async def find_transaction(self, transaction_id: UUID) -> TransactionFacts | None:
+        """A transaction as the jobs service itself has it, or None when it knows no such one.
+
+        Raises: HttpUnavailable, Unavailable.
+        """
+        body = await self._find("jobs", f"{self._jobs_url}/internal/transactions/{transaction_id}")
+        if body is None:
+            return None
+        try:
+            found = _Transaction.model_validate(body)
+        except ValidationError as error:
+            raise Unavailable("the jobs service's answer is not a transaction") from error
+        return TransactionFacts(transaction_id=transaction_id, **found.model_dump())
+
+    async def _find(self, service: str, url: str) -> Any | None:
+        headers = {"Authorization": f"Bearer {internal_token(self._secret, service)}"}
+        answer = await self._http.get_json(url, headers=headers)
+        if answer.status == 404:
+            return None
+        if answer.status != 200:
+            raise Unavailable(f"{service} answered {answer.status}")
+        try:
+            return answer.json()
+        except ValueError as error:
+            raise Unavailable(f"{service} answered with something else than JSON") from error
+
+
+class PriceSource(Protocol):
+    """Where the price of BTRST comes from."""
+
+    name: str
+
+    async def latest(self) -> Price | None:
+        """The price now, or None when the source has none."""
+        ...
+
+
+class FixedPrice:
+    """A price from the settings: for development, and where no market is."""
+
+    name = "fixed"
+
+    def __init__(self, usd_e8: int | None) -> None:
+        self._usd_e8 = usd_e8
+
+    async def latest(self) -> Price | None:
+        """The price from the settings."""
+        return None if self._usd_e8 is None else Price(self._usd_e8, "fixed", self.name)

@@ -1,0 +1,31 @@
+"""What can go wrong in rewards, with status and stable code."""
+
+from chassis.errors import Conflict, InvalidState, NotFound, Unavailable
+
+
+class RewardNotFound(NotFound):
+    """No such reward, or not the caller's."""
+
+    code, title = "reward_not_found", "Unknown reward"
+
+
+class ProofNotFound(NotFound):
+    """The reward is unknown or not part of a chain tx yet."""
+
+    code, title = "proof_not_found", "No proof yet"
+
+
+class IllegalTransition(InvalidState):
+    """A reward cannot go from its state to that one."""
+
+
+class ChainStateUnknown(Unavailable):
+    """The token's figures have never been read from the chain."""
+
+    code, title = "chain_not_reached", "The chain has not been reached yet"
+
+
+class SettlementMismatch(Conflict):
+    """What the chain says was settled cannot be what this database knows of."""
+
+    code, title = "settlement_mismatch", "The chain settled other rewards than recorded"

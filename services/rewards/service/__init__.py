@@ -1,0 +1,1 @@
+"""The use cases of rewards: record facts, accrue, verify, refund, pay, reconcile, read."""

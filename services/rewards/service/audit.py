@@ -1,0 +1,65 @@
+"""Reconciliation: the chain's own account of what was minted beside the ledger's, both at one final block."""
+
+from datetime import timedelta
+
+from chassis.clock import utc_now
+from chassis.db import Session
+from chassis.telemetry import log
+from services.rewards.repository import ledger, payouts
+
+MONTH = timedelta(days=30)
+
+
+async def record_settled(
+    session: Session,
+    *,
+    first_id: int,
+    reward_count: int,
+    sum_wei: int,
+    leaves_root: bytes,
+    chain_tx_hash: str,
+    block_number: int,
+    block_hash: str,
+) -> None:
+    """Keep one `Settled` log of a final block."""
+    await payouts.insert_settled_log(
+        session,
+        first_id=first_id,
+        reward_count=reward_count,
+        sum_wei=sum_wei,
+        leaves_root=leaves_root,
+        chain_tx_hash=chain_tx_hash,
+        block_number=block_number,
+        block_hash=block_hash,
+    )
+
+
+async def forget_settled(session: Session, *, from_block: int) -> None:
+    """Forget logs of blocks that are gone (only a local chain loses final ones)."""
+    await payouts.delete_settled_logs(session, from_block)
+
+
+async def reconcile(session: Session, *, final_block: int, total_supply_wei: int, cap_wei: int) -> int:
+    """Compare ledger and chain at the newest final block at which both are complete; the difference in wei.
+
+    A settlement of ours that is final on chain but still on its way into the ledger moves the comparison back
+    before its block: that is a delay, not a difference.
+    """
+    now = utc_now()
+    lagging = await payouts.first_lagging_block(session)
+    block = final_block if lagging is None else min(final_block, lagging - 1)
+    onchain = await payouts.onchain_minted_until(session, block)
+    booked = await ledger.minted_until(session, block)
+    if onchain != booked:
+        log.error("supply_differs", ledger_minted_wei=str(booked), onchain_minted_wei=str(onchain), block=block)
+    await payouts.put_chain_figures(
+        session,
+        total_supply_wei=total_supply_wei,
+        cap_wei=cap_wei,
+        onchain_minted_wei=onchain,
+        ledger_minted_wei=booked,
+        as_of_block=block,
+        minted_month_wei=await payouts.minted_since(session, now - MONTH),
+        checked_at=now,
+    )
+    return booked - onchain

@@ -1,0 +1,159 @@
+"""What the chain made of a settlement: included, confirmed, gone again, or failed. Runs in the lane's units of work."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from chassis.chain.intents import Intent, list_in_flight
+from chassis.clock import utc_now
+from chassis.db import Session
+from services.rewards.domain.ledger import Code
+from services.rewards.domain.states import Status
+from services.rewards.models import LANE
+from services.rewards.repository import facts, ledger, payouts, rewards
+from services.rewards.service import journal
+from services.rewards.service.journal import Place
+from services.rewards.service.refunds import reverse
+
+
+async def note_included(session: Session, *, settlement_id: UUID, place: Place) -> None:
+    """A block holds the settlement's chain tx: its rewards are `submitted`."""
+    settlement = await payouts.lock_settlement(session, settlement_id)
+    if settlement.status == "minted":
+        return
+    rows = await _lock_rows(session, settlement_id)
+    now = utc_now()
+    where = asdict(place)
+    await payouts.update_settlement(session, settlement_id, status="included", **where)
+    await rewards.update_rewards(session, [row.id for row in rows if _is_open(row)], status=Status.SUBMITTED)
+    await rewards.update_rewards(session, [row.id for row in rows], reason=None, **where)
+    await journal.write_steps(session, [journal.Step(row.id, "included", "included", where) for row in rows], now)
+
+
+async def note_confirmed(session: Session, *, settlement_id: UUID, place: Place) -> None:
+    """The block is N deep: ledger lines, `minted`, and the event, in this one unit of work. A second call is idle."""
+    settlement = await payouts.lock_settlement(session, settlement_id)
+    if settlement.status == "minted":
+        return
+    rows = await _lock_rows(session, settlement_id)
+    now = utc_now()
+    where = asdict(place)
+    await payouts.update_settlement(session, settlement_id, status="minted", **where)
+    for row in rows:
+        await mint_reward(session, row, place, now)
+
+
+async def mint_reward(session: Session, row: Any, place: Place, now: datetime) -> None:
+    """Book one reward as paid and say so; a full refund that came in the meantime reverses it at once."""
+    net_wei = row.amount_wei - row.offset_wei
+    entries = [
+        ledger.Entry(Code.OFFSET, -row.offset_wei, row),
+        ledger.Entry(Code.MINT, net_wei, row, place.block_number),
+    ]
+    await ledger.insert_entries(session, entries, now)
+    where = asdict(place)
+    status = Status.REVERSED if row.status == Status.REVERSED else Status.MINTED
+    await rewards.update_reward(
+        session, row.id, status=status, reason=None, check_at=None, minted_wei=net_wei, minted_at=now, **where
+    )
+    steps = [journal.Step(row.id, "minted", "minted", where | {"minted_wei": str(net_wei)})]
+    if row.offset_wei:
+        steps.insert(0, journal.Step(row.id, "offset", "offset", {"offset_wei": str(row.offset_wei)}))
+    await journal.write_steps(session, steps, now)
+    journal.tell_minted(session, row, minted_wei=net_wei, place=place, at=now)
+    if status == Status.MINTED and row.clawed_back_wei == row.amount_wei:
+        await reverse(session, row, now)
+
+
+async def note_unconfirmed(session: Session, *, settlement_id: UUID) -> None:
+    """The block went away: `minted` goes back to `submitted`, and the ledger's lines are booked back."""
+    settlement = await payouts.lock_settlement(session, settlement_id)
+    if settlement.status not in {"included", "minted"}:
+        return
+    rows = await _lock_rows(session, settlement_id)
+    now = utc_now()
+    if settlement.status == "minted":
+        await _book_back(session, rows, settlement.block_number, now)
+    nowhere = {"chain_tx_hash": None, "block_number": None, "block_hash": None}
+    await payouts.update_settlement(session, settlement_id, status="reserved", **nowhere)
+    minted = [row.id for row in rows if row.status == Status.MINTED]
+    await rewards.update_rewards(session, minted, status=Status.SUBMITTED)
+    await rewards.update_rewards(session, [row.id for row in rows], minted_wei=0, minted_at=None, **nowhere)
+    steps = [journal.Step(row.id, "reorganised", "reorganised", {"block": settlement.block_number}) for row in rows]
+    await journal.write_steps(session, steps, now)
+
+
+async def _book_back(session: Session, rows: Sequence[Any], block_number: int, now: datetime) -> None:
+    entries = []
+    for row in rows:
+        entries.append(ledger.Entry(Code.MINT, -row.minted_wei, row, block_number))
+        entries.append(ledger.Entry(Code.OFFSET, row.offset_wei, row))
+    await ledger.insert_entries(session, entries, now)
+
+
+async def note_failed(session: Session, *, settlement_id: UUID, code: str) -> None:
+    """The chain tx was mined and did nothing: the settlement waits to be planned anew."""
+    await payouts.lock_settlement(session, settlement_id)
+    await payouts.update_settlement(session, settlement_id, status="failed", failure_code=code)
+    rows = await _lock_rows(session, settlement_id)
+    steps = [journal.Step(row.id, "failed", code) for row in rows]
+    await journal.write_steps(session, steps, utc_now())
+
+
+async def replan_failed(session: Session, *, chain_next_id: int) -> bool:
+    """Free the rewards of failed settlements once no chain tx is under way that could still take their numbers.
+
+    They go back to the queue and get numbers again from `chain_next_id` on, which must be the first freed one.
+    """
+    state = await payouts.lock_payout_state(session)
+    still_open = await payouts.list_open(session)
+    if not any(row.status == "failed" for row in still_open):
+        return False
+    if any(row.status != "failed" for row in still_open) or await list_in_flight(session, LANE):
+        return False
+    if chain_next_id != still_open[0].first_id:
+        return False
+    for settlement in still_open:
+        await _free(session, settlement)
+    await payouts.set_next_seq(session, still_open[0].first_id)
+    assert state.next_seq > still_open[0].first_id
+    return True
+
+
+async def _free(session: Session, settlement: Any) -> None:
+    rows = await _lock_rows(session, settlement.id)
+    now = utc_now()
+    for row in rows:
+        await facts.add_receivable(session, row.beneficiary_id, row.offset_wei)
+    await rewards.update_rewards(
+        session,
+        [row.id for row in rows],
+        status=Status.QUEUED,
+        settlement_id=None,
+        seq=None,
+        payout_address=None,
+        offset_wei=0,
+        chain_tx_hash=None,
+        block_number=None,
+        block_hash=None,
+    )
+    await payouts.update_settlement(session, settlement.id, status="freed")
+    await payouts.charge_epoch(session, settlement.epoch_start, -settlement.sum_wei)
+    await journal.write_steps(session, [journal.Step(row.id, Status.QUEUED, "planned_anew") for row in rows], now)
+
+
+async def _lock_rows(session: Session, settlement_id: UUID) -> list[Any]:
+    seen = await rewards.list_settlement_rewards(session, settlement_id)
+    await facts.lock_parties(session, {row.beneficiary_id for row in seen})
+    return await rewards.lock_settlement_rewards(session, settlement_id)
+
+
+def _is_open(row: Any) -> bool:
+    return row.status in {Status.QUEUED, Status.SUBMITTED}
+
+
+def settlement_of(intent: Intent) -> UUID:
+    """Which settlement an intent carries."""
+    return UUID(intent.reference)
