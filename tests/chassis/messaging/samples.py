@@ -23,6 +23,7 @@ class OrderPlaced(Event):
     key_field: ClassVar[str] = "order"
     order: str
     number: int
+    note: str = ""
 
 
 class OrderDropped(Event):

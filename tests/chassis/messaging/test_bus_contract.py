@@ -98,7 +98,7 @@ async def test_a_member_that_falls_silent_is_replaced_and_fenced(bus: Bus) -> No
     await bus.publish([record(str(n), str(n)) for n in range(30)])
     silent: Any = await bus.consume("g", [TOPIC])
     seen = await drain(silent, count=30)
-    await silent.commit({at: 1 for at in positions_after(seen)})
+    await silent.commit(dict.fromkeys(positions_after(seen), 1))
     await silent.abandon()
     heir = await bus.consume("g", [TOPIC])
     assert not heir.assignment()
