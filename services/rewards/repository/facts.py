@@ -17,7 +17,9 @@ async def lock_parties(session: Session, member_ids: Collection[UUID]) -> dict[U
     ordered = sorted(set(member_ids))
     if not ordered:
         return {}
-    await session.execute(insert(parties).on_conflict_do_nothing(), [{"member_id": member_id} for member_id in ordered])
+    await session.execute(
+        insert(parties).values([{"member_id": member_id} for member_id in ordered]).on_conflict_do_nothing()
+    )
     rows = await session.execute(
         select(parties).where(parties.c.member_id.in_(ordered)).order_by(parties.c.member_id).with_for_update()
     )

@@ -30,7 +30,7 @@ async def insert_entries(session: Session, entries: Sequence[Entry], at: datetim
     """Write entries, each with its two postings; those of 0 wei are left out."""
     rows = [_row(item, entry_id, posting, at) for item, entry_id, posting in _postings(entries)]
     if rows:
-        await session.execute(insert(ledger_postings), rows)
+        await session.execute(insert(ledger_postings).values(rows))
 
 
 def _postings(entries: Sequence[Entry]) -> list[tuple[Entry, UUID, Any]]:

@@ -16,13 +16,13 @@ from services.rewards.models import reward_steps, rewards
 async def insert_rewards(session: Session, rows: Sequence[Mapping[str, Any]]) -> None:
     """Add rewards; a second one for the same source, side and kind is an error of the database."""
     if rows:
-        await session.execute(insert(rewards), list(rows))
+        await session.execute(insert(rewards).values([dict(row) for row in rows]))
 
 
 async def insert_steps(session: Session, rows: Sequence[Mapping[str, Any]]) -> None:
     """Add steps to the traces of rewards."""
     if rows:
-        await session.execute(insert(reward_steps), list(rows))
+        await session.execute(insert(reward_steps).values([dict(row) for row in rows]))
 
 
 async def get_reward(session: Session, reward_id: UUID, *, beneficiary_id: UUID | None) -> Row[Any]:

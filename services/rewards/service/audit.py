@@ -39,8 +39,17 @@ async def forget_settled(session: Session, *, from_block: int) -> None:
     await payouts.delete_settled_logs(session, from_block)
 
 
+async def payout_problem(session: Session) -> str | None:
+    """What keeps payouts from being reserved, as last found: None is well."""
+    state = await payouts.find_payout_state(session)
+    figures = await payouts.find_chain_figures(session)
+    if figures is not None and figures.ledger_minted_wei != figures.onchain_minted_wei:
+        return f"ledger and chain differ at block {figures.as_of_block}"
+    return state.problem if state is not None else None
+
+
 async def reconcile(session: Session, *, final_block: int, total_supply_wei: int, cap_wei: int) -> int:
-    """Compare ledger and chain at the newest final block at which both are complete; the difference in wei.
+    """Compare ledger and chain at the newest final block at which both are complete; the block.
 
     A settlement of ours that is final on chain but still on its way into the ledger moves the comparison back
     before its block: that is a delay, not a difference.
@@ -62,4 +71,4 @@ async def reconcile(session: Session, *, final_block: int, total_supply_wei: int
         minted_month_wei=await payouts.minted_since(session, now - MONTH),
         checked_at=now,
     )
-    return booked - onchain
+    return block

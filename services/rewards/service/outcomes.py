@@ -102,6 +102,11 @@ async def note_failed(session: Session, *, settlement_id: UUID, code: str) -> No
     await journal.write_steps(session, steps, utc_now())
 
 
+async def has_failed(session: Session) -> bool:
+    """Whether a settlement waits to be planned anew."""
+    return any(row.status == "failed" for row in await payouts.list_open(session))
+
+
 async def replan_failed(session: Session, *, chain_next_id: int) -> bool:
     """Free the rewards of failed settlements once no chain tx is under way that could still take their numbers.
 
