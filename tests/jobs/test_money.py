@@ -1,7 +1,7 @@
 """Fees and refunds to the cent, whatever the order and the splitting."""
 
-from itertools import pairwise
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 import pytest
 from hypothesis import given

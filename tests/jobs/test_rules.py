@@ -10,7 +10,7 @@ from chassis.errors import Forbidden, InvalidState, Unprocessable
 from services.jobs.domain import states
 from services.jobs.domain.actors import Actor, require_role, require_side
 from services.jobs.domain.payments import provider_named, providers
-from services.jobs.domain.search import JobQuery, JobSort, require_rankable, skill_keys
+from services.jobs.domain.search import JobQuery, JobSort, plain_words, require_rankable, skill_keys
 from services.jobs.errors import MissingRole, UnknownPaymentMethod
 from services.jobs.settings import JobsSettings
 
@@ -116,3 +116,19 @@ def test_relevance_needs_words() -> None:
     require_rankable(JobQuery())
     with pytest.raises(Unprocessable):
         require_rankable(JobQuery(sort=JobSort.RELEVANCE))
+
+
+@pytest.mark.parametrize(
+    ("typed", "searched"),
+    [
+        ("python developer", "python developer"),
+        ('"smart contract" -java or rust', '"smart contract" -java or rust'),
+        ("c++ node.js ci/cd o'neill", "c node.js ci/cd o'neill"),
+        ("a--b -- -c", "a b -c"),
+        ("(((( & | ! : * <->", ""),
+        ('-"" "-" "a, b', "a b"),
+        ("Straße 日本", "Straße 日本"),
+    ],
+)
+def test_a_search_is_reduced_to_words(typed: str, searched: str) -> None:
+    assert plain_words(typed) == searched

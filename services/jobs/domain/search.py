@@ -1,5 +1,6 @@
 """What can be asked of the search for open jobs."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -9,6 +10,9 @@ from chassis.errors import Unprocessable
 
 RANKED_MATCHES: Final = 1_000
 """Relevance is computed for the newest so many matches only: ranking all of a common word's would take long."""
+
+_WORD = r"\w+(?:[.\-/@'+]\w+)*"
+_TERM = re.compile(rf"""((?<!\S)-)?(?:"([^"]*)"|({_WORD}))""")
 
 
 class JobSort(StrEnum):
@@ -40,6 +44,19 @@ class JobQuery:
 def skill_keys(skills: Sequence[str]) -> tuple[str, ...]:
     """The skills as a search compares them: case-folded, trimmed, each once, in order."""
     return tuple(dict.fromkeys(skill.strip().casefold() for skill in skills if skill.strip()))
+
+
+def plain_words(text: str) -> str:
+    """What somebody typed, reduced to words, phrases in quotes, `or`, and `-` before what must not occur.
+
+    PostgreSQL's parser for web searches gives up on runs of other characters ("tsquery stack too small").
+    """
+    terms = []
+    for minus, phrase, word in _TERM.findall(text):
+        term = word or " ".join(re.findall(_WORD, phrase))
+        if term:
+            terms.append(f'{minus}"{term}"' if phrase else f"{minus}{term}")
+    return " ".join(terms)
 
 
 def require_rankable(query: JobQuery) -> None:

@@ -10,7 +10,7 @@ from pydantic import StringConstraints
 
 from chassis.errors import BadRequest
 from chassis.web import PageRequest
-from services.jobs.domain.search import JobQuery, JobSort
+from services.jobs.domain.search import JobQuery, JobSort, plain_words
 from services.jobs.schemas.fields import JobKind, QueryCents
 
 _INTEGER = re.compile(r"[0-9]{1,18}", re.ASCII)
@@ -31,7 +31,7 @@ def _query_of(
 ) -> JobQuery:
     wanted = tuple(part.strip() for text in skills or () for part in text.split(",") if part.strip())
     return JobQuery(
-        text=(q or "").strip() or None,
+        text=plain_words(q) if q and not q.isspace() else None,
         skills=wanted,
         kind=kind,
         rate_min_cents=rate_min_cents,
