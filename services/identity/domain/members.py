@@ -44,7 +44,7 @@ def parse_email(text: str) -> Email:
     """
     try:
         # test_environment admits the reserved domain .test; addresses that cannot exist outside stay refused.
-        address = validate_email(text, check_deliverability=False, test_environment=True).normalized
+        address = validate_email(text, check_deliverability=False, strict=True, test_environment=True).normalized
     except EmailNotValidError as error:
         raise InvalidEmail(str(error)) from error
     folded = fold_email(address)

@@ -107,7 +107,7 @@ def keys_to_add(keys: Sequence[SigningKey], *, now: datetime, period_seconds: in
     turns = [] if current else [now]
     begin = current.signs_from if current else now
     if not any(key.signs_from > now for key in keys):
-        turns.append(max(begin + period, now + period / 2))
+        turns.append(max(begin + period, now + period // 2))
     return turns
 
 

@@ -1,7 +1,6 @@
 """What the endpoints share: threads for slow work, the log-in limit, the settings."""
 
 import asyncio
-import math
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -98,10 +97,10 @@ def limit_log_ins(request: Request, response: Response, resources: ResourcesDep)
     Raises: TooManyRequests. Source: draft-ietf-httpapi-ratelimit-headers (RateLimit, RateLimit-Policy).
     """
     limiter = resources.log_ins
-    verdict = limiter.take(client_address(request, resources.trusted_proxies), time.monotonic())
+    verdict = limiter.take(client_address(request, resources.trusted_proxies), time.monotonic_ns())
     headers = _rate_headers(limiter.per_second, verdict)
     if not verdict.allowed:
-        wait = str(max(1, math.ceil(verdict.retry_after_seconds)))
+        wait = str(max(1, verdict.retry_after_seconds))
         raise TooManyRequests("Too many log-ins from this address", headers={**headers, "Retry-After": wait})
     response.headers.update(headers)
 
