@@ -154,16 +154,23 @@ class Authenticator:
             self._kids = frozenset(key["kid"] for key in document["keys"])
 
     async def _learn_revocations(self) -> None:
+        while not await self._take_page():
+            pass
+        self._revocations_known = True
+        now = time.monotonic()
+        self._ended_sessions = {sid: until for sid, until in self._ended_sessions.items() if until > now}
+
+    async def _take_page(self) -> bool:
+        """Read on in the feed; True at its end."""
+        cursor = self._cursor
         try:
-            page = await self._source.revocations(self._cursor)
+            page = await self._source.revocations(cursor)
         except HttpUnavailable as error:
             raise Unavailable("identity does not answer", code="identity_unavailable") from error
         for item in page["items"]:
             self._take(item["kind"], UUID(item["id"]))
         self._cursor = page["next"]
-        self._revocations_known = True
-        now = time.monotonic()
-        self._ended_sessions = {sid: until for sid, until in self._ended_sessions.items() if until > now}
+        return not page["items"] or page["next"] == cursor
 
     def _take(self, kind: str, subject: UUID) -> None:
         if kind == "session":
@@ -307,5 +314,5 @@ async def internal_only(request: Request) -> None:
         raise _invalid() from error
     claims = decoded.claims
     expires = claims.get("exp")
-    if claims.get("aud") != f"{context.service}-internal" or not _is_time(expires) or expires <= time.time():
+    if claims.get("aud") != f"{context.service}-internal" or not isinstance(expires, int) or expires <= time.time():
         raise _invalid()

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 MINIMUM_VERSION = 15
 _DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG, from linux/prctl.h
@@ -183,7 +184,7 @@ class Cluster:
         except PermissionError as error:
             return subprocess.CompletedProcess(command, 126, "", str(error))
 
-    def _as_user(self) -> dict[str, int | list[int]]:
+    def _as_user(self) -> dict[str, Any]:
         if self._user is None:
             return {}
         return {"user": self._user.uid, "group": self._user.gid, "extra_groups": []}
@@ -208,7 +209,7 @@ class Cluster:
                 cwd="/",
                 start_new_session=True,
                 preexec_fn=die_with_parent(signal.SIGINT),  # noqa: PLW1509 - runs before any thread exists here
-                **self._as_user(),  # type: ignore[call-overload]
+                **self._as_user(),
             )
         self._wait(log_path)
 

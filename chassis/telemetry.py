@@ -5,6 +5,7 @@ import re
 import secrets
 import sys
 import time
+from collections.abc import MutableMapping
 from contextvars import ContextVar
 from typing import Any
 
@@ -44,7 +45,7 @@ def configure_logging(level: str, *, service: str) -> None:
     structlog.contextvars.bind_contextvars(service=service)
 
 
-def _add_ids(_logger: Any, _method: str, event: dict[str, Any]) -> dict[str, Any]:
+def _add_ids(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     if request_id := REQUEST_ID.get():
         event.setdefault("request_id", request_id)
     if traceparent := TRACEPARENT.get():
