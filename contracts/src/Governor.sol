@@ -133,7 +133,7 @@ contract BTRSTGovernor is
     ) internal override returns (uint256) {
         for (uint256 i = 0; i < targets.length && i < values.length && i < calldatas.length; ++i) {
             if (values[i] != 0) revert GovernorValueNotAllowed(values[i]);
-            // Data shorter than a selector is padded with zeros, and no allowed selector matches that.
+            // Shorter data reads as padded with zeros, which could look like a selector that ends in them.
             bytes4 selector = bytes4(calldatas[i]);
             if (calldatas[i].length < 4 || !callAllowed[targets[i]][selector]) {
                 revert GovernorCallNotAllowed(targets[i], selector);

@@ -165,6 +165,21 @@ contract GovernorTest is Fixture {
         }
     }
 
+    function test_data_shorter_than_a_selector_never_matches_one() public {
+        BTRSTGovernor.Call[] memory calls = new BTRSTGovernor.Call[](1);
+        calls[0] = BTRSTGovernor.Call(address(token), 0xaabb0000);
+        BTRSTGovernor.Settings memory settings = BTRSTGovernor.Settings(1, 1, 1, 0, 4, 1);
+        BTRSTGovernor other = new BTRSTGovernor(token, timelock, submitter, settings, calls);
+        aim(address(token), hex"aabb");
+        string memory text = description("short", submitter);
+        vm.prank(submitter);
+        vm.expectPartialRevert(BTRSTGovernor.GovernorCallNotAllowed.selector);
+        other.propose(targets, values, calldatas, text);
+        aim(address(token), hex"aabb0000");
+        vm.prank(submitter);
+        other.propose(targets, values, calldatas, text);
+    }
+
     function test_no_value_can_be_proposed() public {
         values[0] = 1;
         string memory text = description("no", submitter);
