@@ -11,7 +11,8 @@ from datetime import datetime
 from typing import Any, Final
 
 import coincurve
-from eth_account.messages import encode_typed_data
+from eth_abi.abi import encode
+from eth_abi.exceptions import EncodingError, ParseError
 from eth_utils.address import is_checksum_address
 from eth_utils.address import to_checksum_address as _eip55
 from eth_utils.crypto import keccak
@@ -23,6 +24,15 @@ _HALF_ORDER = 0x7FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF5D576E7357A4501DDFE92F46681B20A0
 _PARITY = {0: 0, 1: 1, 27: 0, 28: 1}
 _ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}", re.ASCII)
 _SIGNATURE = re.compile(r"0x[0-9a-fA-F]{130}", re.ASCII)
+
+_DECIMAL = re.compile(r"-?(0|[1-9][0-9]{0,77})", re.ASCII)
+_DOMAIN_PARTS = (
+    {"name": "name", "type": "string"},
+    {"name": "version", "type": "string"},
+    {"name": "chainId", "type": "uint256"},
+    {"name": "verifyingContract", "type": "address"},
+    {"name": "salt", "type": "bytes32"},
+)
 
 _WANTS: Final = " wants you to sign in with your Ethereum account:"
 _DOMAIN = re.compile(r"(?:[a-z][a-z0-9+.-]*://)?[A-Za-z0-9.-]+(?::\d{1,5})?|\[[0-9a-f:]+\](?::\d{1,5})?", re.ASCII)
@@ -81,13 +91,19 @@ def eip712_digest(
     domain: Mapping[str, Any], types: Mapping[str, Sequence[Mapping[str, str]]], message: Mapping[str, Any]
 ) -> bytes:
     """The 32 bytes a wallet signs for `eth_signTypedData_v4`. `types` needs no EIP712Domain, and has exactly one
-    type that no other uses: the primary one.
+    type that no other uses: the primary one. Integers may be decimal text, bytes 0x text, as in JSON.
 
-    Raises: ValueError (or eth_abi's EncodingError) when the message does not fit the types. Source: EIP-712.
+    Raises: ValueError when domain or message do not fit their types exactly: nothing is filled in, nothing left
+    out. Source: EIP-712.
     """
-    plain = {name: [dict(part) for part in parts] for name, parts in types.items() if name != "EIP712Domain"}
-    signable = encode_typed_data(dict(domain), plain, dict(message))
-    return bytes(keccak(b"\x19" + signable.version + signable.header + signable.body))
+    known = {name: list(parts) for name, parts in types.items() if name != "EIP712Domain"}
+    used = {_base(part["type"]) for parts in known.values() for part in parts}
+    roots = [name for name in known if name not in used]
+    if len(roots) != 1:
+        raise ValueError(f"{len(roots)} types could be the primary one")
+    domain_type = [part for part in _DOMAIN_PARTS if part["name"] in domain]
+    separator = _hash_struct({"EIP712Domain": domain_type}, "EIP712Domain", domain)
+    return bytes(keccak(b"\x19\x01" + separator + _hash_struct(known, roots[0], message)))
 
 
 def recover_typed(
@@ -120,6 +136,73 @@ def recover_digest(digest: bytes, signature: str | bytes) -> str:
     except Exception as problem:  # coincurve raises ValueError and bare Exception alike
         raise SignatureInvalid("no key makes this signature") from problem
     return to_checksum_address(bytes(keccak(key.format(compressed=False)[1:])[-20:]))
+
+
+_Types = Mapping[str, Sequence[Mapping[str, str]]]
+
+
+def _base(kind: str) -> str:
+    return kind.partition("[")[0]
+
+
+def _hash_struct(types: _Types, name: str, value: Any) -> bytes:
+    parts = types[name]
+    if not isinstance(value, Mapping) or set(value) != {part["name"] for part in parts}:
+        raise ValueError(f"the fields of {name} are {', '.join(part['name'] for part in parts)}, no more, no less")
+    words = [_encode_value(types, part["type"], value[part["name"]]) for part in parts]
+    return bytes(keccak(keccak(text=_encode_type(types, name)) + b"".join(words)))
+
+
+def _encode_type(types: _Types, name: str) -> str:
+    needed: set[str] = set()
+    open_names = [name]
+    while open_names:
+        each = open_names.pop()
+        if each in types and each not in needed:
+            needed.add(each)
+            open_names += [_base(part["type"]) for part in types[each]]
+    ordered = [name, *sorted(needed - {name})]
+    return "".join(f"{each}({','.join(part['type'] + ' ' + part['name'] for part in types[each])})" for each in ordered)
+
+
+def _encode_value(types: _Types, kind: str, value: Any) -> bytes:
+    if kind.endswith("]"):
+        element, _, length = kind.removesuffix("]").rpartition("[")
+        if not isinstance(value, list | tuple) or (length and len(value) != int(length)):
+            raise ValueError(f"{kind} is a list of that length")
+        return bytes(keccak(b"".join(_encode_value(types, element, each) for each in value)))
+    if kind in types:
+        return _hash_struct(types, kind, value)
+    if kind == "string":
+        if not isinstance(value, str):
+            raise ValueError("a string is text")
+        return bytes(keccak(value.encode()))
+    if kind == "bytes":
+        return bytes(keccak(_typed_bytes(value)))
+    return _encode_word(kind, value)
+
+
+def _encode_word(kind: str, value: Any) -> bytes:
+    if kind.startswith("bytes"):
+        value = _typed_bytes(value)
+        if len(value) != int(kind.removeprefix("bytes")):
+            raise ValueError(f"{kind} has that many bytes")
+    elif kind.startswith(("int", "uint")) and isinstance(value, str):
+        if not _DECIMAL.fullmatch(value):
+            raise ValueError(f"{kind} is an integer")
+        value = int(value)
+    try:
+        return bytes(encode([kind], [value]))
+    except (EncodingError, ParseError, TypeError, OverflowError) as problem:
+        raise ValueError(f"not a value of {kind}") from problem
+
+
+def _typed_bytes(value: Any) -> bytes:
+    if isinstance(value, str) and value.startswith("0x"):
+        return bytes.fromhex(value[2:])
+    if isinstance(value, bytes):
+        return value
+    raise ValueError("bytes are 0x text")
 
 
 def _signature_bytes(signature: str | bytes) -> bytes:
