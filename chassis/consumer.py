@@ -245,9 +245,10 @@ class Consumer:
             except Exception as error:  # a handler's own failure: it gets its number of attempts
                 work.attempts += 1
                 RETRIES.labels(self.group, work.delivery.record.topic).inc()
-                log.warning("handler_failed", group=self.group, attempt=work.attempts, exc_info=error)
                 if work.attempts < self._attempts:
+                    log.warning("handler_failed", group=self.group, attempt=work.attempts, error=repr(error)[:300])
                     return
+                log.error("event_parked", group=self.group, at=str(work.delivery.at), exc_info=error)
                 await self._park(work, position, error)
             queue.popleft()
             progress.done(work.delivery)

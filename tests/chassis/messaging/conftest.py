@@ -8,10 +8,17 @@ from chassis.bus import Bus
 from chassis.bus_memory import MemoryBus
 from chassis.bus_sql import SqlBus
 from chassis.db import Database
+from chassis.telemetry import configure_logging
 from chassis.testing import fresh_database
 from tests.chassis.messaging.samples import TOPIC, database_with_tables
 
 LEASE_SECONDS = 1.0
+
+
+@pytest.fixture(scope="session", autouse=True)
+def logging() -> None:
+    """The logs of production: the ones structlog starts with take a second to draw a traceback."""
+    configure_logging("WARNING", service="test")
 
 
 @pytest.fixture

@@ -80,7 +80,7 @@ class Recorder:
 def placed(order: str, number: int) -> Record:
     """A record of an OrderPlaced, with a fresh id."""
     event = OrderPlaced(order=order, number=number)
-    envelope = wrap(event, event_id=new_id(), sequence=number, time=utc_now(), traceparent=None)
+    envelope = wrap(event, event_id=new_id(), sequence=number + 1, time=utc_now(), traceparent=None)
     return Record(TOPIC, order.encode(), envelope.to_bytes(), (("content-type", b"application/cloudevents+json"),))
 
 
