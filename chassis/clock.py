@@ -23,7 +23,7 @@ def _to_utc(moment: datetime) -> datetime:
 Timestamp = Annotated[
     AwareDatetime,
     AfterValidator(_to_utc),
-    PlainSerializer(to_rfc3339, return_type=str),
+    PlainSerializer(to_rfc3339, return_type=str, when_used="json"),
     WithJsonSchema({"type": "string", "format": "date-time"}),
 ]
 """A moment in a body or an event: aware, kept in UTC, written with a Z."""

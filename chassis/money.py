@@ -43,7 +43,7 @@ def _json_digits(value: Any) -> Any:
 Wei = Annotated[
     int,
     BeforeValidator(_digits_to_int),
-    PlainSerializer(str, return_type=str),
+    PlainSerializer(str, return_type=str, when_used="json"),
     WithJsonSchema({"type": "string", "pattern": "^-?[0-9]{1,78}$"}),
 ]
 """BTRST × 10^18. A digit string in JSON (a number would lose digits in JavaScript), an int inside."""
@@ -52,7 +52,7 @@ PositiveWei = Annotated[
     int,
     Field(ge=1, le=MAX_UINT256),
     BeforeValidator(_json_digits),
-    PlainSerializer(str, return_type=str),
+    PlainSerializer(str, return_type=str, when_used="json"),
     WithJsonSchema({"type": "string", "pattern": "^[1-9][0-9]{0,77}$"}),
 ]
 """An amount of wei in a request: a digit string from 1 to 2^256 − 1."""
