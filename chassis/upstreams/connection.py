@@ -49,7 +49,8 @@ class Connection(asyncio.Protocol):
         self._response: UpstreamResponse | None = None
         self._pump: asyncio.Task[None] | None = None
         self._writable: asyncio.Future[None] | None = None
-        self._head_bytes = 0
+        self._raw_bytes = 0
+        self._header_bytes = 0
         self._without_body = False
         self._until_eof = False
         self._keep_alive = False
@@ -61,7 +62,8 @@ class Connection(asyncio.Protocol):
     async def exchange(self, request: UpstreamRequest) -> UpstreamResponse:
         """Send `request` and wait for the answer's head. Raises: UpstreamError, or what the body raises."""
         response = self._response = UpstreamResponse(self)
-        self._head_bytes = 0
+        self._raw_bytes = 0
+        self._header_bytes = 0
         self._without_body = request.method == b"HEAD"
         self._until_eof = False
         self._expect_progress(self._limits.first_byte_seconds)
@@ -145,8 +147,8 @@ class Connection(asyncio.Protocol):
             if not self._reading_paused:
                 self._expect_progress(self._limits.idle_seconds)
             return
-        self._head_bytes += len(data)
-        if self._head_bytes > self._limits.max_head_bytes:
+        self._raw_bytes += len(data)
+        if max(self._raw_bytes, self._header_bytes) > self._limits.max_head_bytes:
             self._fail(UpstreamMalformed("the header of the answer is too large"))
 
     def eof_received(self) -> None:
@@ -186,11 +188,12 @@ class Connection(asyncio.Protocol):
         response = self._response
         if response is not None and not response.head_done:
             response.headers.append((name.lower(), value))
+            self._header_bytes += len(name) + len(value)
 
     def on_headers_complete(self) -> None:
         """The head is complete, unless it is an interim one (1xx)."""
         response = self._response
-        if response is None or response.done:
+        if response is None or response.done or self._header_bytes > self._limits.max_head_bytes:
             return
         status = self._parser.get_status_code()
         if status < 200:
