@@ -96,6 +96,8 @@ class Edge:
 
     def _check(self, inbound: Inbound, scope: Any, headers: "_Headers") -> None:
         settings = self._settings
+        if scope["http_version"] not in ("1.1", "1.0"):
+            raise BadRequest("Only HTTP/1.1 and HTTP/1.0 are spoken here", code="invalid_version")
         if headers.size > settings.max_header_bytes or len(scope["headers"]) > settings.max_headers:
             raise HeadersTooLarge(f"Up to {settings.max_headers} headers and {settings.max_header_bytes} bytes")
         if len(inbound.target) > settings.max_target_bytes:

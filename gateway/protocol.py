@@ -27,6 +27,7 @@ class EdgeProtocol(HttpToolsProtocol):
         self._head_bytes = 0
         self._in_head = True
         self._in_body = False
+        self._refused = False
         self._head_timer: asyncio.TimerHandle | None = None
         self._stall_timer: asyncio.TimerHandle | None = None
         self._linger_timer: asyncio.TimerHandle | None = None
@@ -45,10 +46,12 @@ class EdgeProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Cap what is kept of a header before it is complete."""
+        if self._refused:
+            return
         super().data_received(data)
         if self._in_head:
             self._head_bytes += len(data)
-            if self._head_bytes > self.max_header_bytes and not self.transport.is_closing():
+            if self._head_bytes > self.max_header_bytes:
                 self._refuse(HeadersTooLarge(f"Headers may have {self.max_header_bytes} bytes"))
 
     def on_message_begin(self) -> None:
@@ -108,16 +111,25 @@ class EdgeProtocol(HttpToolsProtocol):
             self.transport.close()
 
     def _refuse(self, error: DomainError) -> None:
-        if self.transport.is_closing():
+        """Answer with `error` and close, but go on taking what comes for a moment, so that the answer is read."""
+        if self._refused or self.transport.is_closing():
             return
         busy = self.cycle is not None and not self.cycle.response_complete
         if busy and not self._in_body:  # what is wrong came after the request that is being answered
             self.cycle.keep_alive = False
             self.flow.pause_reading()
             return
-        if not (busy and self.cycle.response_started):
-            self._write_problem(error)
-        self.transport.close()
+        self._refused = True
+        if busy and self.cycle.response_started:
+            self.transport.close()
+            return
+        if busy:
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+        self._write_problem(error)
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self._linger_timer = self.loop.call_later(_LINGER_SECONDS, self.transport.close)
 
     def _write_problem(self, error: DomainError) -> None:
         request_id = request_id_from(None)

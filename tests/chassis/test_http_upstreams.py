@@ -220,6 +220,7 @@ async def test_a_refused_connection_says_that_nothing_was_sent(pool: UpstreamPoo
         (b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\ntransfer-encoding: chunked\r\n\r\nok", UpstreamMalformed),
         (b"HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n", UpstreamMalformed),
         (b"HTTP/1.1 200 OK\r\nx: " + b"y" * 70_000, UpstreamMalformed),
+        (b"HTTP/1.1 200 OK\r\nx: " + b"y" * 70_000 + b"\r\ncontent-length: 0\r\n\r\n", UpstreamMalformed),
     ],
 )
 async def test_a_bad_head_is_an_error(pool: UpstreamPool, answer: bytes, error: type[Exception]) -> None:

@@ -12,7 +12,7 @@ from tests.gateway.servers import Client, Upstream, gateway_before, served
 async def upstream() -> AsyncIterator[Upstream]:
     """The service behind the gateway."""
     app = Upstream()
-    async with served(app, lifespan="off", timeout_keep_alive=30) as port:
+    async with served(app, lifespan="off", timeout_keep_alive=30, proxy_headers=False) as port:
         app.port = port
         yield app
 

@@ -240,7 +240,7 @@ class Wire:
             return b""
         if headers.get("transfer-encoding") == "chunked":
             body = b""
-            while size := int(await self.reader.readline(), 16):
+            while size := int(await self.reader.readuntil(b"\n"), 16):
                 body += (await self.reader.readexactly(size + 2))[:-2]
             await self.reader.readline()
             return body
