@@ -11,6 +11,7 @@ import httpx
 
 from chassis.app import create_app
 from chassis.auth import internal_token
+from chassis.bus import Bus
 from chassis.bus_memory import MemoryBus
 from chassis.envelope import Envelope
 from chassis.testing import TokenMint, running
@@ -169,11 +170,11 @@ class World:
 
 
 @asynccontextmanager
-async def world_on(dsn: str, **settings: Any) -> AsyncIterator[World]:
-    """The service on this database, without background work: the outbox stays as it is."""
+async def world_on(dsn: str, *, bus: Bus | None = None, **settings: Any) -> AsyncIterator[World]:
+    """The service on this database; without background work unless `role` says so: the outbox stays as it is."""
     mint = TokenMint()
     values = {"database_url": dsn, "environment": "test", "role": "api", "internal_secret": SECRET} | settings
-    app = create_app(SERVICE, settings=JobsSettings(**values), token_source=mint, bus=MemoryBus())
+    app = create_app(SERVICE, settings=JobsSettings(**values), token_source=mint, bus=bus or MemoryBus())
     async with running(app):
         transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=transport, base_url="http://jobs") as client:
