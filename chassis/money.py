@@ -65,3 +65,10 @@ def format_usd(cents: int) -> str:
     """`123456` → `$1,234.56`."""
     sign = "-" if cents < 0 else ""
     return f"{sign}${abs(cents) // 100:,}.{abs(cents) % 100:02d}"
+
+
+def format_btrst(wei: int) -> str:
+    """`20500000000000000000` → `20.5`, exact."""
+    sign = "-" if wei < 0 else ""
+    whole, rest = divmod(abs(wei), WEI_PER_BTRST)
+    return f"{sign}{whole:,}" + (f".{rest:018d}".rstrip("0") if rest else "")

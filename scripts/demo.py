@@ -9,9 +9,9 @@ import sys
 import time
 
 from rich.console import Console
-from rich.table import Table
 
 from chassis.http import HttpClient, HttpUnavailable
+from chassis.money import format_btrst
 from scripts.api import StoryFailed
 from scripts.deploy_contracts import DeployError
 from scripts.dev import print_urls, serve_until_signal, stack_from_environment
@@ -21,13 +21,12 @@ from scripts.story import Api, Story, difference_wei, play
 
 def show(console: Console, story: Story) -> None:
     """Who earned what, where it can be looked up."""
-    table = Table(title="Rewards of the first transaction")
-    for heading in ("Connector", "Side", "BTRST", "Chain tx", "Block"):
-        table.add_column(heading, overflow="fold")
+    console.print("\n  Rewards of the first transaction")
     for person, reward in zip((story.ada, story.ben), story.rewards, strict=True):
-        btrst = f"{int(reward['minted_wei']) / 10**18:.0f}"
-        table.add_row(person.name, reward["side"], btrst, reward["chain_tx_hash"], str(reward["block_number"]))
-    console.print(table)
+        btrst = format_btrst(int(reward["minted_wei"]))
+        console.print(f"    {person.name} ({reward['side']} side) {btrst} BTRST to {person.wallet.address}")
+        console.print(f"      block {reward['block_number']}, chain tx {reward['chain_tx_hash']}")
+    console.print()
 
 
 async def perform(console: Console, stack: Stack) -> str:

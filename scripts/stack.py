@@ -7,6 +7,7 @@ import asyncio
 import errno
 import json
 import os
+import shutil
 import socket
 import time
 from collections.abc import Callable
@@ -102,7 +103,12 @@ class Stack:
         probe = self.run_folder / ".space"
         probe.write_bytes(b"\0" * 1_000_000)  # a full disk shows here, in one line
         probe.unlink()
-        self.secrets = load_or_make(self.run_folder / "secrets.json")
+        secrets = self.run_folder / "secrets.json"
+        left_over = state_folder(self.run_folder)
+        if not secrets.exists() and left_over != self.run_folder and left_over.exists():
+            self.say(f"{self.run_folder} is new: removing the database that an earlier one left in {left_over}")
+            shutil.rmtree(left_over)
+        self.secrets = load_or_make(secrets)
 
     def _refuse_taken_port(self) -> None:
         with socket.socket() as probe:
