@@ -244,6 +244,19 @@ class LocalChain:
             self._tasks.append(asyncio.create_task(Ticker(self._rpc, **self._ticker_options).run()))
         return self.url
 
+    async def saved(self) -> None:
+        """Wait until what the chain holds now is on disk: after a deployment, that a kill cannot undo it.
+
+        Raises: LocalChainError when the node does not save.
+        """
+        state_file = self._folder / "anvil-state.json"
+        begun_after = time.time() + 0.5  # a write under way may hold an older state
+        give_up_at = time.monotonic() + 10 * STATE_SECONDS
+        while await asyncio.to_thread(_mtime, state_file) < begun_after:
+            if time.monotonic() > give_up_at:
+                raise LocalChainError(f"anvil does not save its state to {state_file}: is the disk full?")
+            await asyncio.sleep(0.05)
+
     async def stop(self) -> None:
         """Stop the node in order: its state is saved."""
         await self._end(signal.SIGTERM)
@@ -302,7 +315,7 @@ class LocalChain:
 def _copy_if_whole(state_file: Path) -> None:
     copy = state_file.with_suffix(".copy")
     with contextlib.suppress(OSError):
-        if state_file.stat().st_mtime == (_mtime(_previous(state_file))):
+        if _mtime(state_file) == _mtime(_previous(state_file)):
             return
         shutil.copy2(state_file, copy)
         if _is_whole(copy):

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Protocol
 
 import coincurve
-from eth_keyfile.keyfile import decode_keyfile_json
 from eth_utils.address import to_checksum_address
 from eth_utils.crypto import keccak
 
@@ -100,6 +99,8 @@ def key_from_keystore(path: Path, password: str) -> MemoryKey:
 
     Raises: KeyRefused when the file cannot be read or the password does not open it.
     """
+    from eth_keyfile.keyfile import decode_keyfile_json  # slow to import, and most processes hold no keystore
+
     try:
         content = json.loads(path.read_text("utf-8"))
         secret = decode_keyfile_json(content, password.encode())

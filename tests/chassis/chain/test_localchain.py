@@ -111,6 +111,19 @@ async def test_a_state_cut_off_while_writing_is_replaced_by_the_last_whole_one(t
     await chain.stop()
 
 
+async def test_what_was_saved_survives_a_kill(tmp_path: Path) -> None:
+    chain = LocalChain(tmp_path, mine=False)
+    await chain.start()
+    client = ChainClient(chain.rpc)
+    sent = await pay(client)
+    await client.rpc.call("evm_mine")
+    await chain.saved()
+    await chain.kill()
+    await chain.start()
+    assert await ChainClient(chain.rpc).receipt(sent) is not None
+    await chain.stop()
+
+
 def test_without_any_whole_state_the_chain_starts_empty(tmp_path: Path) -> None:
     state = tmp_path / "anvil-state.json"
     restore_state(state)

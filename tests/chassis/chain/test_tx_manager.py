@@ -1,10 +1,12 @@
 """One lane on a real node: from reserved to final, and everything that can come in between."""
 
+import asyncio
+
 import pytest
 
 from chassis.chain.client import ChainClient
 from chassis.chain.errors import LaneFull, LaneHalted, LaneNotOpen
-from chassis.chain.intents import IntentState, halt_lane, lane_status, resume_lane
+from chassis.chain.intents import IntentState, halt_lane, lane_status, reserve, resume_lane
 from chassis.chain.tx_manager import TxManager
 from tests.chassis.chain.chain_world import BURN, GWEI, PING, REFUSE, SILENT, DeafRpc, World
 
@@ -81,6 +83,28 @@ async def test_at_most_sixteen_wait(world: World) -> None:
         await world.reserve()
     await world.run_until(manager, *[FINAL] * 16)
     assert (await world.reserve()).nonce == 16
+
+
+async def test_reserves_at_the_same_time_get_a_nonce_each(world: World) -> None:
+    manager = await opened(world)
+    reserved = await asyncio.gather(*(world.reserve() for _ in range(10)))
+    assert sorted(intent.nonce for intent in reserved) == list(range(10))
+    await world.run_until(manager, *[FINAL] * 10)
+
+
+async def test_a_reserve_that_is_rolled_back_leaves_no_gap(world: World) -> None:
+    manager = await opened(world)
+
+    async def change_of_mind() -> None:
+        async with world.database.unit_of_work() as session:
+            call = {"to": world.probe.address, "calldata": world.probe.encode("probe", PING)}
+            await reserve(session, lane=world.lane, gas_limit=100_000, reference="r", **call)
+            raise RuntimeError("not after all")
+
+    with pytest.raises(RuntimeError, match="after all"):
+        await change_of_mind()
+    assert (await world.reserve()).nonce == 0
+    await world.run_until(manager, FINAL)
 
 
 async def test_a_replacement_bids_exactly_an_eighth_more_in_a_quiet_market(world: World) -> None:
