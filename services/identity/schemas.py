@@ -33,7 +33,10 @@ def _checked_address(text: str) -> str:
 
 
 Address = Annotated[
-    str, StringConstraints(pattern=r"^0x[0-9a-fA-F]{40}$"), AfterValidator(_checked_address), Field(examples=["0x…"])
+    str,
+    StringConstraints(pattern=r"^0x[0-9a-fA-F]{40}$"),
+    AfterValidator(_checked_address),
+    Field(examples=["0x52908400098527886E0F7030069857D2E4169EE7"]),
 ]
 """Any spelling of an address in; EIP-55 inside."""
 

@@ -25,7 +25,7 @@ def _ascii_digits(value: Any) -> Any:
     return value
 
 
-QueryCents = Annotated[int, BeforeValidator(_ascii_digits), Field(ge=0, le=MAX_CENTS)]
+QueryCents = Annotated[int, Field(ge=0, le=MAX_CENTS), BeforeValidator(_ascii_digits)]
 """An amount in a query string."""
 
 
