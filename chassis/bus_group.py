@@ -124,8 +124,10 @@ class LogMember(ABC):
     async def _beat(self) -> None:
         while True:
             await asyncio.sleep(self.lease_seconds / 3)
-            with contextlib.suppress(BusUnavailable):
+            try:
                 await self._renew()
+            except Exception as error:  # the next beat may come through; if none does, the lease ends
+                log.info("heartbeat_missed", group=self.group, error=repr(error)[:300])
 
     async def close(self) -> None:
         """Leave the group; its partitions are free at once."""
@@ -158,11 +160,16 @@ class PartitionReader(ABC):
         positions: dict[TopicPartition, int] = {}
         first = True
         while True:
-            for at, end in (await self.end_offsets([topic])).items():
-                # A topic created while we wait is new as a whole.
-                positions.setdefault(at, start if start is not None else end if first else 0)
+            try:
+                for at, end in (await self.end_offsets([topic])).items():
+                    # A topic created while we wait is new as a whole.
+                    positions.setdefault(at, start if start is not None else end if first else 0)
+                found = await self.read_from(positions, 500) if positions else []
+            except BusUnavailable:
+                if first or not follow:
+                    raise
+                found = []
             first = False
-            found = await self.read_from(positions, 500) if positions else []
             for delivery in found:
                 positions[delivery.at] = delivery.offset + 1
                 yield delivery

@@ -20,11 +20,15 @@ def is_transient(error: BaseException) -> bool:
     or two transactions got in each other's way."""
     if isinstance(error, (BusUnavailable, OSError, TimeoutError, PoolTimeoutError, asyncpg.PostgresConnectionError)):
         return True
+    if isinstance(error, asyncpg.InternalClientError):
+        return True  # what the driver raises when the server goes away in the middle of an exchange
     if isinstance(error, asyncpg.InterfaceError):
         return "connection" in str(error)
     if state := _sqlstate(error):
         return state.startswith(_PASSING_STATES)
     if isinstance(error, DBAPIError):
+        if isinstance(error.orig and error.orig.__cause__, asyncpg.InternalClientError):
+            return True
         return error.connection_invalidated or isinstance(error, (OperationalError, InterfaceError))
     return False
 

@@ -15,8 +15,10 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
+from chassis import strict_json
 from chassis.bus import Bus, BusUnavailable, Delivery, Record, RecordTooLarge, Subscriptions, UnknownTopic, bus_from_url
 from chassis.db import Database
+from chassis.errors import BadRequest
 from chassis.replay import Parked, find_parked, list_parked, replay_parked
 from events.registry import EVENTS, PARTITIONS, TOPICS
 
@@ -49,8 +51,7 @@ def tail(
 async def _tail(bus: Bus, topic: str, start: int | None, most: int | None, *, follow: bool) -> None:
     left = most
     try:
-        deliveries = bus.read(topic, start=start, follow=follow)
-        async for delivery in deliveries:
+        async for delivery in bus.read(topic, start=start, follow=follow):
             print(json.dumps(_line(delivery)), flush=True)
             left = None if left is None else left - 1
             if left == 0:
@@ -159,13 +160,9 @@ def _line(delivery: Delivery) -> dict[str, Any]:
 def _value_of(value: bytes | None) -> dict[str, Any]:
     if value is None:
         return {"value": None}
-    with contextlib.suppress(ValueError, RecursionError):
-        return {"value": json.loads(value, parse_constant=_refuse)}
+    with contextlib.suppress(BadRequest):
+        return {"value": strict_json.load(value)}
     return {"value_base64": base64.b64encode(value).decode()}
-
-
-def _refuse(name: str) -> Any:
-    raise ValueError(f"{name} is not JSON")
 
 
 def _parked_line(item: Parked, *, whole: bool) -> dict[str, Any]:
@@ -228,7 +225,7 @@ async def _with_database(url: str, service: str, use: Any) -> Any:
 def _run(work: Coroutine[Any, Any, Any]) -> None:
     try:
         code = asyncio.run(work)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, BrokenPipeError):
         code = 0
     except UnknownTopic as error:
         _fail(str(error))
