@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from chassis.errors import BadRequest, DomainError, NotFound, Unavailable, Unprocessable
@@ -139,7 +140,19 @@ async def _on_http_exception(request: Request, error: Exception) -> JSONResponse
     wrapped = DomainError(str(error.detail) or phrase, code=phrase.lower().replace(" ", "_").replace("-", "_"))
     wrapped.status, wrapped.title = error.status_code, phrase
     wrapped.headers = dict(error.headers or {})
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        wrapped.headers["Allow"] = ", ".join(_methods_of(request))
     return _answer(request, wrapped)
+
+
+def _methods_of(request: Request) -> list[str]:
+    """Every method of this path. The router alone names those of the first route that has the path."""
+
+    def serves(method: str) -> bool:
+        scope = {**request.scope, "method": method}
+        return any(route.matches(scope)[0] is Match.FULL for route in request.app.router.routes)
+
+    return [method for method in ("GET", "POST", "PUT", "PATCH", "DELETE") if serves(method)]
 
 
 async def _on_database_error(request: Request, error: Exception) -> JSONResponse:
