@@ -56,7 +56,6 @@ class MemberCreate(StrictModel):
                     "password": "correct horse battery",
                     "display_name": "Ada",
                     "roles": ["talent"],
-                    "referral_code": "7KQ2MWX9PA",
                 }
             ]
         }
