@@ -54,6 +54,8 @@ def merge(documents: Mapping[str, Document], *, version: str = "1") -> Document:
         _take_paths(merged, service, document)
         _take_components(merged, service, document)
     _take_tags(merged, documents)
+    for schema in merged["components"].get("schemas", {}).values():
+        _restore_nulls(schema)
     merged["paths"] = dict(sorted(merged["paths"].items()))
     merged["components"] = {name: dict(sorted(part.items())) for name, part in sorted(merged["components"].items())}
     return merged
@@ -133,6 +135,18 @@ def _take_components(merged: Document, service: str, document: Document) -> None
         for name, content in parts.items():
             if taken.setdefault(name, content) != content:
                 raise ValueError(f"{service} defines {section} {name} differently from the services before it")
+
+
+def _restore_nulls(schema: Document) -> None:
+    """Put back the nulls that FastAPI drops from examples."""
+    nullable = {
+        name
+        for name, field in schema.get("properties", {}).items()
+        if any(variant.get("type") == "null" for variant in field.get("anyOf", ()))
+    }
+    for example in schema.get("examples", ()):
+        if isinstance(example, dict):
+            example.update(dict.fromkeys(sorted(nullable & set(schema.get("required", ())) - set(example))))
 
 
 # --- paths ------------------------------------------------------------------------------------------------------------

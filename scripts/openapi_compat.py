@@ -13,7 +13,7 @@ def breaking_changes(old: Node, new: Node) -> list[str]:
 
     Breaking: a removed path, method, operation id, success status or parameter; a body, parameter or request field
     that is newly required; a field of an answer that is gone or no longer certain; a type that changed, an enum that
-    lost a value in a request or gained one nowhere declared open in an answer; a token that is newly needed.
+    lost a value in a request or gained one in an answer; a token that is newly needed.
     """
     return list(_paths(old, new))
 
