@@ -2,7 +2,7 @@
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Coroutine, Iterator, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Annotated, Any, Generic, TypeVar
 from uuid import UUID
@@ -213,8 +213,8 @@ class PageRequest(BaseModel):
             parsed = datetime.fromisoformat(moment)
             if parsed.tzinfo is None:
                 raise _bad_cursor()
-            return parsed, UUID(text)
-        except ValueError as error:
+            return parsed.astimezone(UTC), UUID(text)
+        except (ValueError, OverflowError) as error:  # the latter in the years 1 and 9999, by the offset
             raise _bad_cursor() from error
 
 

@@ -1,6 +1,8 @@
 """The search for open jobs: words, filters, orders, pages."""
 
+import json
 import re
+from base64 import urlsafe_b64encode
 
 from tests.jobs.world import Json, World, ok, refused
 
@@ -110,6 +112,29 @@ async def test_a_cursor_fits_its_own_list_only(world: World) -> None:
             response = await world.http.get("/v1/jobs", params=params)
             assert response.status_code == (200 if shapes[made_for] == shapes[used_for] else 400)
     refused(await world.client.get("/v1/bids", cursor=made["next_cursor"]), 400, "bad_page")
+
+
+async def test_forged_cursors_are_bad_cursors(world: World) -> None:
+    job_id = (await world.job())["id"]
+    forged: list[object] = [
+        [],
+        {},
+        [1, 2],
+        ["x", job_id],
+        ["2026-01-01T00:00:00", job_id],
+        ["0001-01-01T00:00:00+14:00", job_id],
+        ["9999-12-31T23:59:59-14:00", job_id],
+        ["9" * 30, job_id],
+        ["٣", job_id],
+        ["1", "x"],
+        ["2026-01-01T00:00:00Z", "1", "x"],
+        ["0001-01-01T00:00:00+14:00", "1", job_id],
+    ]
+    for parts in forged:
+        cursor = urlsafe_b64encode(json.dumps(parts).encode()).decode().rstrip("=")
+        for sort in ("newest", "rate_high", "relevance"):
+            response = await world.http.get("/v1/jobs", params={"q": "x", "sort": sort, "cursor": cursor})
+            refused(response, 400)
 
 
 async def test_pages_hold_everything_once(world: World) -> None:
