@@ -1,12 +1,18 @@
 """Errors of governance that a caller may see."""
 
-from chassis.errors import Conflict, Forbidden, NotFound, TooManyRequests, Unavailable
+from chassis.errors import Conflict, Forbidden, NotFound, TooManyRequests, Unavailable, Unprocessable
 
 
 class NotYourWallet(Forbidden):
     """The proposer's wallet is not linked to the caller."""
 
     code, title = "not_your_wallet", "Link this wallet first"
+
+
+class UnknownBeneficiary(Unprocessable):
+    """A grant names a member that does not exist."""
+
+    code, title = "unknown_beneficiary", "No such member"
 
 
 class BelowThreshold(Forbidden):

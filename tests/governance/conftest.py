@@ -1,30 +1,37 @@
 """Fixtures of governance: wallets, a stand-in for identity's internal API, the service on a real database."""
 
 import asyncio
+import json
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import httpx
 import pytest
 import uvicorn
-from eth_account import Account
 from fastapi import FastAPI, Request, Response
 from joserfc import jwt
 from joserfc.jwk import OctKey
+from sqlalchemy import select, update
 
 from chassis.app import create_app
 from chassis.bus_memory import MemoryBus
 from chassis.context import Context
 from chassis.db import Database
+from chassis.ids import new_id
+from chassis.tables import outbox
 from chassis.testing import TokenMint, eventually, fresh_database, running
 from events.registry import TOPICS
 from services.governance.app import SERVICE
+from services.governance.models import proposals
 from services.governance.service import power
 from services.governance.settings import GovernanceSettings
+from tests.governance.world import Chain, Wallet, new_chain
 
 SECRET = "governance-tests-internal-secret-0123456789"
 BTRST = 10**18
@@ -35,24 +42,6 @@ ADDRESSES = {
     "governor_address": "0x9fE46736679d2D9a65F0992F2272dE9f3c7fa6e0",
 }
 NON_VOTING = "0x000000000000000000000000000000000000dEaD"
-
-
-@dataclass
-class Wallet:
-    """A key of a test, and what it can sign."""
-
-    number: int
-    account: Any = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.account = Account.from_key(self.number.to_bytes(32, "big"))
-
-    @property
-    def address(self) -> str:
-        return str(self.account.address)
-
-    def sign(self, typed: dict[str, Any]) -> str:
-        return "0x" + bytes(self.account.sign_typed_data(full_message=typed).signature).hex()
 
 
 ADA, BEN, EVE = Wallet(0xADA), Wallet(0xBE4), Wallet(0xE4E)
@@ -68,16 +57,24 @@ class Identity:
 
 @pytest.fixture
 async def identity() -> AsyncIterator[Identity]:
-    """An HTTP server that answers /internal/wallets/{address} as identity does, to holders of its secret only."""
+    """An HTTP server that answers internal questions as identity does, to holders of its secret only."""
     app = FastAPI()
     listening = socket.create_server(("127.0.0.1", 0))
     known = Identity(f"http://127.0.0.1:{listening.getsockname()[1]}")
 
-    @app.get("/internal/wallets/{address}")
-    async def owner(address: str, request: Request) -> Response:
+    def check(request: Request) -> None:
         token = request.headers["authorization"].removeprefix("Bearer ")
         claims = jwt.decode(token, OctKey.import_key(SECRET), algorithms=["HS256"]).claims
         assert claims["aud"] == "identity-internal"
+
+    @app.get("/internal/members/{member_id}/attribution")
+    async def attribution(member_id: UUID, request: Request) -> Response:
+        check(request)
+        return Response("{}", status_code=200 if member_id in known.wallets.values() else 404)
+
+    @app.get("/internal/wallets/{address}")
+    async def owner(address: str, request: Request) -> Response:
+        check(request)
         member = known.wallets.get(address)
         if member is None:
             return Response(status_code=404)
@@ -145,15 +142,66 @@ class Running:
 
     async def published(self, type_: str) -> list[dict[str, Any]]:
         """The data of each event of a type in the outbox, in order."""
-        import json
-
-        from sqlalchemy import select
-
-        from chassis.tables import outbox
-
         async with self.database.unit_of_work() as session:
             rows = await session.execute(select(outbox.c.value).where(outbox.c.type == type_).order_by(outbox.c.id))
             return [json.loads(row.value)["data"] for row in rows]
+
+
+def code_of(answer: httpx.Response) -> tuple[int, str]:
+    """Status and code of a problem document."""
+    assert answer.headers["content-type"] == "application/problem+json"
+    return answer.status_code, answer.json()["code"]
+
+
+async def shift(service: Running, proposal_id: str, seconds: int) -> None:
+    """Move a proposal's times by so many seconds."""
+    by = timedelta(seconds=seconds)
+    async with service.database.unit_of_work() as session:
+        moved = update(proposals).where(proposals.c.id == proposal_id)
+        await session.execute(moved.values(opens_at=proposals.c.opens_at + by, closes_at=proposals.c.closes_at + by))
+
+
+async def typed_delegation(service: Running, delegator: Wallet, delegatee: str) -> dict[str, Any]:
+    query = {"delegator": delegator.address, "delegatee": delegatee}
+    answer = await service.client.get("/v1/delegations/typed-data", params=query)
+    assert answer.status_code == 200, answer.text
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+def signed_delegation(typed: dict[str, Any], delegator: Wallet, signer: Wallet | None = None) -> dict[str, Any]:
+    return {"delegator": delegator.address, "signature": (signer or delegator).sign(typed)} | typed["message"]
+
+
+async def delegate(service: Running, delegator: Wallet, delegatee: str | None = None) -> dict[str, Any]:
+    """Delegate through the relay, as soon as it is open."""
+    body = signed_delegation(await typed_delegation(service, delegator, delegatee or delegator.address), delegator)
+
+    async def sent() -> Any:
+        answer = await service.client.post("/v1/delegations", json=body)
+        assert answer.status_code in {202, 503}, answer.text
+        return answer.json() if answer.status_code == 202 else None
+
+    taken: dict[str, Any] = await eventually(sent)
+    return taken
+
+
+async def power_of(service: Running, address: str) -> dict[str, Any]:
+    answer = await service.client.get(f"/v1/voting-power/{address}")
+    return answer.json() if answer.status_code == 200 else {"votes_wei": "-1"}
+
+
+async def has_power(service: Running, address: str, amount: int) -> bool:
+    return (await power_of(service, address))["votes_wei"] == str(amount)
+
+
+async def is_open(service: Running) -> bool:
+    answer = await service.client.get("/readyz")
+    return bool(answer.json()["checks"]["relay"] == "ok")
+
+
+def unix(moment: str) -> int:
+    return int(datetime.fromisoformat(moment).timestamp())
 
 
 Start = Callable[..., AbstractAsyncContextManager[Running]]
@@ -198,9 +246,15 @@ async def service(start: Start, members: dict[str, UUID]) -> AsyncIterator[Runni
 
 
 @pytest.fixture
+async def chain(tmp_path: Path) -> AsyncIterator[Chain]:
+    """A node of its own with the contracts deployed; Ada and Eve have ether, Ben has none."""
+    allocations = [(ADA.address, 20 * BTRST), (BEN.address, 20 * BTRST), (EVE.address, 5 * BTRST)]
+    async with new_chain(tmp_path / "chain", allocations=allocations, rich=(ADA, EVE)) as made:
+        yield made
+
+
+@pytest.fixture
 def members(identity: Identity) -> dict[str, UUID]:
     """Ada's, Ben's and Eve's wallets are linked."""
-    from chassis.ids import new_id
-
     identity.wallets |= {wallet.address: new_id() for wallet in (ADA, BEN, EVE)}
     return identity.wallets

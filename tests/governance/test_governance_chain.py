@@ -1,10 +1,7 @@
-"""Governance on a real node with the real contracts: relayed delegations, indexed votes, a ballot, parameters."""
+"""Governance on a real node with the real contracts: indexed votes, a ballot, parameters."""
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -12,124 +9,27 @@ import pytest
 from eth_account import Account
 from eth_utils.crypto import keccak
 
-from chassis.chain.abi import Contract
-from chassis.chain.artifacts import load_artifact
-from chassis.chain.client import ChainClient
-from chassis.localchain import LocalChain
 from chassis.testing import eventually
-from scripts.deploy_contracts import deploy
 from services.governance.domain import parameters
-from services.governance.workers import index_parameters, index_votes, relay_delegations
-from tests.governance.conftest import ADA, BEN, BTRST, EVE, NON_VOTING, Running, Start, Wallet
+from services.governance.workers import index_parameters, index_votes
+from tests.governance.conftest import (
+    ADA,
+    BEN,
+    BTRST,
+    EVE,
+    NON_VOTING,
+    Start,
+    Wallet,
+    delegate,
+    has_power,
+    power_of,
+    unix,
+)
+from tests.governance.world import Chain
 
 pytestmark = [pytest.mark.chain, pytest.mark.timeout(180)]
 
-DEPLOYER, RELAY, OTHER = Wallet(0xD3), Wallet(0x4E1A), Wallet(0x07E4)
 SIGNER, GUARDIAN = Wallet(0x51), Wallet(0x6A)
-
-
-@dataclass
-class Chain:
-    """A local chain with the contracts, where Ada holds 20, Ben 20 and Eve 5 BTRST."""
-
-    node: LocalChain
-    client: ChainClient
-    contracts: dict[str, str]
-
-    def contract(self, name: str, artifact: str) -> Contract:
-        return Contract(self.contracts[name], load_artifact(artifact).abi)
-
-    @property
-    def btrst(self) -> Contract:
-        return self.contract("btrst", "BTRST")
-
-    @property
-    def governor(self) -> Contract:
-        return self.contract("governor", "BTRSTGovernor")
-
-    @property
-    def registry(self) -> Contract:
-        return self.contract("network_parameters", "NetworkParameters")
-
-    def settings(self, **more: Any) -> dict[str, Any]:
-        return {
-            "chain_rpc_urls": self.node.url,
-            "btrst_address": self.contracts["btrst"],
-            "parameters_address": self.contracts["network_parameters"],
-            "governor_address": self.contracts["governor"],
-            "signer_key": RELAY.account.key.hex(),
-            "role": "all",
-        } | more
-
-    async def give(self, *addresses: str) -> None:
-        for address in addresses:
-            await self.client.rpc.call("anvil_setBalance", address, hex(10**20))
-
-    async def send(self, wallet: Wallet, contract: Contract, method: str, *args: Any) -> str:
-        """A chain tx of the wallet's own; its hash."""
-        nonce = await self.client.transaction_count(wallet.address, "pending")
-        signed = wallet.account.sign_transaction(
-            {"chainId": 31337, "nonce": nonce, "to": contract.address, "value": 0, "gas": 500_000,
-             "data": contract.encode(method, *args), "maxFeePerGas": 10**11, "maxPriorityFeePerGas": 10**9}
-        )  # fmt: skip
-        sent: str = await self.client.rpc.call("eth_sendRawTransaction", "0x" + bytes(signed.raw_transaction).hex())
-        return sent
-
-    async def mined(self, transaction_hash: str) -> Any:
-        receipt = await eventually(lambda: self.client.receipt(transaction_hash))
-        assert receipt.status == 1
-        return receipt
-
-
-@pytest.fixture
-async def chain(tmp_path: Path) -> AsyncIterator[Chain]:
-    async with LocalChain(tmp_path / "chain", block_seconds=0.2) as node:
-        client = ChainClient(node.rpc)
-        for wallet in (DEPLOYER, RELAY, ADA, EVE):
-            await client.rpc.call("anvil_setBalance", wallet.address, hex(10**20))
-        deployed = await deploy(
-            node.url,
-            DEPLOYER.account.key.hex(),
-            signer_address=SIGNER.address,
-            submitter_address=RELAY.address,
-            guardian_address=GUARDIAN.address,
-            allocations=[(ADA.address, 20 * BTRST), (BEN.address, 20 * BTRST), (EVE.address, 5 * BTRST)],
-        )
-        yield Chain(node, client, deployed["contracts"])
-
-
-async def typed_delegation(service: Running, delegator: Wallet, delegatee: str) -> dict[str, Any]:
-    query = {"delegator": delegator.address, "delegatee": delegatee}
-    answer = await service.client.get("/v1/delegations/typed-data", params=query)
-    assert answer.status_code == 200, answer.text
-    found: dict[str, Any] = answer.json()
-    return found
-
-
-def signed_delegation(typed: dict[str, Any], delegator: Wallet, signer: Wallet | None = None) -> dict[str, Any]:
-    return {"delegator": delegator.address, "signature": (signer or delegator).sign(typed)} | typed["message"]
-
-
-async def delegate(service: Running, delegator: Wallet, delegatee: str | None = None) -> dict[str, Any]:
-    """Delegate through the relay, as soon as it is open."""
-    body = signed_delegation(await typed_delegation(service, delegator, delegatee or delegator.address), delegator)
-
-    async def sent() -> Any:
-        answer = await service.client.post("/v1/delegations", json=body)
-        assert answer.status_code in {202, 503}, answer.text
-        return answer.json() if answer.status_code == 202 else None
-
-    taken: dict[str, Any] = await eventually(sent)
-    return taken
-
-
-async def power_of(service: Running, address: str) -> dict[str, Any]:
-    answer = await service.client.get(f"/v1/voting-power/{address}")
-    return answer.json() if answer.status_code == 200 else {"votes_wei": "-1"}
-
-
-async def has_power(service: Running, address: str, amount: int) -> bool:
-    return (await power_of(service, address))["votes_wei"] == str(amount)
 
 
 async def test_from_delegation_to_a_counted_ballot(chain: Chain, start: Start, members: dict[str, UUID]) -> None:
@@ -163,12 +63,6 @@ async def test_from_delegation_to_a_counted_ballot(chain: Chain, start: Start, m
             "passed", str(20 * BTRST), str(20 * BTRST),
         )  # fmt: skip
         assert len(await service.published("governance.proposal.closed.v1")) == 1
-
-
-def unix(moment: str) -> int:
-    from datetime import datetime
-
-    return int(datetime.fromisoformat(moment).timestamp())
 
 
 async def test_the_calls_of_a_proposal_are_what_the_timelock_can_execute(
@@ -220,85 +114,6 @@ async def test_our_bounds_are_the_contracts(chain: Chain) -> None:
         assert await chain.client.read(chain.registry, "boundsOf", word) == bounds
     assert await chain.client.read(chain.registry, "MAX_GRANT_WEI") == parameters.MAX_GRANT_WEI
     assert await chain.client.read(chain.btrst, "NON_VOTING") == NON_VOTING
-
-
-async def test_delegations_that_are_refused(chain: Chain, start: Start) -> None:
-    async with start(**chain.settings(relay_min_balance_wei=BTRST)) as service:
-
-        async def post(body: dict[str, Any]) -> tuple[int, str]:
-            answer = await service.client.post("/v1/delegations", json=body)
-            return answer.status_code, answer.json().get("code", "")
-
-        typed = await typed_delegation(service, BEN, BEN.address)
-        good = signed_delegation(typed, BEN)
-        assert await post(signed_delegation(typed, BEN, signer=EVE)) == (401, "signature_invalid")
-        assert await post(good | {"delegatee": EVE.address}) == (401, "signature_invalid")
-        assert await post(good | {"signature": "0x12"}) == (401, "signature_invalid")
-
-        def resigned(wallet: Wallet = BEN, **message: Any) -> dict[str, Any]:
-            return signed_delegation(typed | {"message": typed["message"] | message}, wallet)
-
-        assert await post(resigned(nonce=1)) == (409, "delegation_nonce")
-        assert await post(resigned(expiry=int(time.time()) - 60)) == (422, "delegation_expired")
-        assert await post(resigned(OTHER)) == (403, "balance_too_low")
-
-        await eventually(lambda: is_open(service))
-        first = await service.client.post("/v1/delegations", json=good)
-        again = await service.client.post("/v1/delegations", json=good)
-        assert (first.status_code, again.status_code) == (202, 202)
-        assert first.json()["chain_tx_hash"] == again.json()["chain_tx_hash"]
-        assert await post(resigned(delegatee=EVE.address)) == (409, "delegation_nonce")
-        await chain.mined(first.json()["chain_tx_hash"])
-
-        async def confirmed() -> bool:
-            answer = await service.client.post("/v1/delegations", json=good)
-            assert answer.json()["chain_tx_hash"] == first.json()["chain_tx_hash"]
-            return bool(answer.json()["status"] == "confirmed")
-
-        await eventually(confirmed)
-        assert (await typed_delegation(service, BEN, BEN.address))["message"]["nonce"] == 1
-
-
-async def is_open(service: Running) -> bool:
-    answer = await service.client.get("/readyz")
-    return bool(answer.json()["checks"]["relay"] == "ok")
-
-
-async def test_many_delegations_at_once_have_a_nonce_each(chain: Chain, start: Start) -> None:
-    async with start(**chain.settings()) as service:
-        await eventually(lambda: is_open(service))
-        wallets = [Wallet(0xA000 + number) for number in range(6)]
-        taken = await asyncio.gather(*(delegate(service, wallet) for wallet in wallets))
-        hashes = {each["chain_tx_hash"] for each in taken}
-        assert len(hashes) == len(wallets)
-        for each in hashes:
-            await chain.mined(each)
-        for wallet in wallets:
-            assert await chain.client.read(chain.btrst, "delegates", wallet.address) == wallet.address
-
-
-async def test_without_a_key_nothing_is_relayed(chain: Chain, start: Start) -> None:
-    async with start(**chain.settings(signer_key="")) as service:
-        body = signed_delegation(await typed_delegation(service, BEN, BEN.address), BEN)
-        answer = await service.client.post("/v1/delegations", json=body)
-        assert (answer.status_code, answer.json()["code"]) == (503, "relay_unavailable")
-
-
-async def test_an_api_process_leaves_the_signing_to_a_worker(chain: Chain, start: Start) -> None:
-    """Until a worker has signed, the answer is 503, and the same request may be sent again."""
-    async with start(**chain.settings(role="api", relay_wait_seconds=0.3)) as service:
-        body = signed_delegation(await typed_delegation(service, BEN, BEN.address), BEN)
-        for _ in range(2):  # the lane is not open yet; then it is, but nobody signs
-            answer = await service.client.post("/v1/delegations", json=body)
-            assert (answer.status_code, answer.json()["code"]) == (503, "relay_unavailable")
-            assert answer.headers["retry-after"] == "1"
-            await relay_delegations(service.context)
-        answer = await service.client.post("/v1/delegations", json=body)
-        if answer.status_code == 503:
-            await relay_delegations(service.context)
-            answer = await service.client.post("/v1/delegations", json=body)
-        assert answer.status_code == 202
-        await chain.mined(answer.json()["chain_tx_hash"])
 
 
 async def test_the_index_agrees_with_the_token_at_every_second(chain: Chain, start: Start) -> None:

@@ -10,7 +10,7 @@ from chassis.auth import CallerDep
 from chassis.web import ContextDep, Page, Paging, SessionDep, created, new_router, page_of, problems
 from services.governance import clients
 from services.governance.domain.proposals import Status
-from services.governance.errors import NotYourWallet
+from services.governance.errors import NotYourWallet, UnknownBeneficiary
 from services.governance.schemas.proposals import (
     GrantAction,
     ParameterAction,
@@ -38,14 +38,7 @@ async def create_proposal(
 
     All parameter actions become one call with the whole set, grants one call each, in this order.
     """
-    owner = await clients.find_wallet_owner(
-        context.http,
-        identity_url=context.base.identity_url,
-        internal_secret=context.base.internal_secret,
-        address=body.proposer,
-    )
-    if owner != caller.member_id:
-        raise NotYourWallet("The proposer must be one of your linked wallets")
+    await _ask_identity(context, caller, body)
     row = await service.create_proposal(
         session,
         author_id=caller.member_id,
@@ -117,3 +110,16 @@ def _actions(bodies: Sequence[ParameterAction | GrantAction]) -> list[service.Ac
         else service.GrantWish(body.beneficiary_id, body.amount_wei)
         for body in bodies
     ]
+
+
+async def _ask_identity(context: ContextDep, caller: CallerDep, body: ProposalCreate) -> None:
+    """The wallet is the caller's, and whoever is to get a grant exists. Before the first statement.
+
+    Raises: NotYourWallet; UnknownBeneficiary; IdentityUnavailable.
+    """
+    where = {"identity_url": context.base.identity_url, "internal_secret": context.base.internal_secret}
+    if await clients.find_wallet_owner(context.http, address=body.proposer, **where) != caller.member_id:
+        raise NotYourWallet("The proposer must be one of your linked wallets")
+    for member_id in {action.beneficiary_id for action in body.actions if isinstance(action, GrantAction)}:
+        if not await clients.is_member(context.http, member_id=member_id, **where):
+            raise UnknownBeneficiary.field("actions", f"there is no member {member_id}", code=UnknownBeneficiary.code)

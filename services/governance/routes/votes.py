@@ -69,7 +69,7 @@ async def get_ballot(
     summary="Cast a signed ballot, or replace it",
     status_code=201,
     response_model=VoteRead,
-    responses={**_REPLACED, **problems(401, 403, 404, 409)},
+    responses={**_REPLACED, **problems(401, 403, 404, 409, 429)},
 )
 async def create_vote(
     proposal_id: UUID,
