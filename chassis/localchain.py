@@ -153,8 +153,10 @@ class Ticker:
         if not (has_transactions or is_due or number < self._last_busy + self._bury):
             return False
         await self._rpc.call("evm_mine")
-        if has_transactions or is_due:
-            self._last_busy = number + 1
+        # Not what the pool held a moment ago: a transaction may have slipped in between.
+        mined = await self._rpc.call("eth_getBlockByNumber", "latest", False)
+        if mined["transactions"] or is_due:
+            self._last_busy = int(mined["number"], 16)
         return True
 
     def _is_deadline_due(self, tip_timestamp: int) -> bool:

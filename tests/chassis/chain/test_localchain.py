@@ -6,11 +6,14 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from chassis.chain.client import ChainClient
+from chassis.chain.rpc import Call, JsonRpc
 from chassis.localchain import LocalChain, LocalChainError, Ticker, anvil_command, find_anvil, restore_state
 from chassis.testing import eventually
 
@@ -69,8 +72,40 @@ async def test_a_deadline_in_chain_time_gets_its_block(tmp_path: Path) -> None:
         assert tip.timestamp > deadline
         while await ticker.tick():
             pass
-        from_callable = Ticker(chain.rpc, confirmations=0, deadlines=lambda: [deadline + 1])
-        assert from_callable._is_deadline_due(tip.timestamp) is (tip.timestamp <= deadline + 1 < time.time())
+
+
+async def test_a_transaction_that_slips_into_a_burying_block_is_buried_itself(tmp_path: Path) -> None:
+    async with LocalChain(tmp_path, mine=False) as chain:
+        client = ChainClient(chain.rpc)
+
+        class Slipping(JsonRpc):
+            """A node whose pool gets a transaction right after the ticker has looked into it."""
+
+            sent = ""
+
+            async def batch(self, calls: Sequence[Call], *, once: bool = False) -> list[Any]:
+                answers = await super().batch(calls, once=once)
+                if not self.sent and calls[0][0] == "txpool_status" and await client.block_number() >= 2:
+                    self.sent = await pay(client)
+                return answers
+
+        rpc = Slipping([chain.url])
+        ticker = Ticker(rpc, confirmations=2)
+        while await ticker.tick():
+            pass
+        receipt = await client.receipt(rpc.sent)
+        assert receipt is not None
+        assert await client.block_number() == receipt.block_number + 6
+        await rpc.close()
+
+
+def test_deadlines_from_a_callable_count_once_reached_and_until_chain_time_has_passed_them() -> None:
+    now = int(time.time())
+    ticker = Ticker(JsonRpc(["http://127.0.0.1:1"]), deadlines=lambda: [now - 100, now + 3600])
+    assert ticker._is_deadline_due(now - 200)
+    assert ticker._is_deadline_due(now - 100), "a deadline is passed by a later moment, not by its own"
+    assert not ticker._is_deadline_due(now - 99)
+    assert not ticker._is_deadline_due(now)
 
 
 async def test_the_state_and_the_time_go_on_after_a_restart(tmp_path: Path) -> None:
