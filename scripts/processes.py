@@ -66,10 +66,11 @@ class Managed:
 
 
 def service_command(name: str, port: int) -> list[str]:
-    """The command line that serves one service (or the gateway) on `port`."""
-    application = f"{'gateway' if name == 'gateway' else f'services.{name}'}.app:build"
+    """The command line that serves one service on `port`, or the gateway on its `GATEWAY_PORT`."""
+    if name == "gateway":  # it brings its own server options and connection guard
+        return [sys.executable, "-m", "gateway"]
     return [
-        *(sys.executable, "-m", "uvicorn", application, "--factory"),
+        *(sys.executable, "-m", "uvicorn", f"services.{name}.app:build", "--factory"),
         *("--host", "127.0.0.1", "--port", str(port), "--timeout-graceful-shutdown", "15", *UVICORN),
     ]
 

@@ -5,6 +5,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
+from chassis.upstreams import Origin, UpstreamPool, UpstreamRequest
+
 Script = Callable[[asyncio.StreamReader, asyncio.StreamWriter, int], Awaitable[None]]
 
 
@@ -75,3 +77,15 @@ def answering(*answers: bytes) -> Callable[[Scripted], Script]:
 
 
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
+GET = UpstreamRequest(b"GET", b"/x")
+
+
+def origin_of(server: Scripted) -> Origin:
+    """Where the server is, for a pool."""
+    return Origin("127.0.0.1", server.port)
+
+
+async def body_of(pool: UpstreamPool, server: Scripted, request: UpstreamRequest = GET) -> tuple[int, bytes]:
+    """Send through the pool; the status and the whole body."""
+    answer = await pool.send(origin_of(server), request)
+    return answer.status, b"".join([part async for part in answer.chunks()])

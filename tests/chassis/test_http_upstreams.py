@@ -8,7 +8,6 @@ from contextlib import closing
 import pytest
 
 from chassis.upstreams import (
-    Origin,
     PoolLimits,
     UpstreamBroken,
     UpstreamBusy,
@@ -18,10 +17,7 @@ from chassis.upstreams import (
     UpstreamTimeout,
     UpstreamUnreachable,
 )
-from chassis.upstreams.messages import encode_head
-from tests.chassis.http_servers import OK, Script, Scripted, answering, scripted
-
-GET = UpstreamRequest(b"GET", b"/x")
+from tests.chassis.http_servers import GET, OK, Script, Scripted, answering, body_of, origin_of, scripted
 
 
 @pytest.fixture
@@ -29,15 +25,6 @@ async def pool() -> AsyncIterator[UpstreamPool]:
     made = UpstreamPool(PoolLimits(first_byte_seconds=1, idle_seconds=1, connect_seconds=1))
     yield made
     await made.close()
-
-
-def origin_of(server: Scripted) -> Origin:
-    return Origin("127.0.0.1", server.port)
-
-
-async def body_of(pool: UpstreamPool, server: Scripted, request: UpstreamRequest = GET) -> tuple[int, bytes]:
-    answer = await pool.send(origin_of(server), request)
-    return answer.status, b"".join([part async for part in answer.chunks()])
 
 
 async def parts_of(*parts: bytes) -> AsyncIterator[bytes]:
@@ -141,23 +128,6 @@ async def test_a_streamed_body_of_known_length_is_held_to_it(pool: UpstreamPool)
             with pytest.raises(ValueError, match="content length"):
                 await body_of(pool, server, UpstreamRequest(b"POST", b"/x", (), parts_of(*parts), content_length=6))
     assert pool.counts(origin_of(server))[1] == 0
-
-
-@pytest.mark.parametrize(
-    "request_",
-    [
-        UpstreamRequest(b"GET", b"/x HTTP/1.1\r\nx: y"),
-        UpstreamRequest(b"GET", b"/x y"),
-        UpstreamRequest(b"GET /", b"/x"),
-        UpstreamRequest(b"GET", b"/x", ((b"a", b"b\r\nc: d"),)),
-        UpstreamRequest(b"GET", b"/x", ((b"a", b"b\nc: d"),)),
-        UpstreamRequest(b"GET", b"/x", ((b"a\r\nb", b"c"),)),
-        UpstreamRequest(b"GET", b"/x", ((b"a", b"b\0"),)),
-    ],
-)
-async def test_what_would_break_out_of_its_line_is_not_sent(pool: UpstreamPool, request_: UpstreamRequest) -> None:
-    with pytest.raises(ValueError, match="line break"):
-        encode_head(request_, b"h")
 
 
 async def test_a_dead_kept_connection_costs_a_get_nothing(pool: UpstreamPool) -> None:
@@ -274,59 +244,6 @@ async def test_silence_is_a_time_out_before_and_within_the_body(pool: UpstreamPo
             assert 0.9 < time.monotonic() - started < 2
 
 
-async def test_a_slow_reader_slows_the_upstream_down() -> None:
-    pool = UpstreamPool(PoolLimits(buffer_bytes=65_536))
-    size, sent = 64 * 1024 * 1024, 0
-
-    def make(server: Scripted) -> Script:
-        async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, _: int) -> None:
-            nonlocal sent
-            await server.head(reader)
-            writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % size)
-            while sent < size:
-                writer.write(b"x" * 65_536)
-                sent += 65_536
-                await writer.drain()
-
-        return script
-
-    async with scripted(make) as server:
-        answer = await pool.send(origin_of(server), GET)
-        await asyncio.sleep(0.3)
-        assert sent < size / 2, "the whole body was taken although nobody read it"
-        assert sum([len(part) async for part in answer.chunks()]) == size
-    await pool.close()
-
-
-async def test_a_slow_upstream_slows_the_body_down(pool: UpstreamPool) -> None:
-    go_on = asyncio.Event()
-    given = 0
-    size = 64 * 1024 * 1024
-
-    async def body() -> AsyncIterator[bytes]:
-        nonlocal given
-        while given < size:
-            given += 65_536
-            yield b"x" * 65_536
-
-    def make(server: Scripted) -> Script:
-        async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, _: int) -> None:
-            await server.head(reader)
-            await go_on.wait()
-            await reader.readexactly(size)
-            writer.write(OK)
-
-        return script
-
-    async with scripted(make) as server:
-        request = UpstreamRequest(b"POST", b"/x", (), body(), content_length=size)
-        task = asyncio.create_task(body_of(pool, server, request))
-        await asyncio.sleep(0.3)
-        assert given < size / 2, "the whole body was buffered"
-        go_on.set()
-        assert await task == (200, b"ok")
-
-
 async def test_an_early_answer_ends_the_sending(pool: UpstreamPool) -> None:
     closed = asyncio.Event()
 
@@ -421,10 +338,3 @@ async def test_idle_connections_are_let_go() -> None:
         await asyncio.sleep(0.5)
         assert pool.counts(origin_of(server)) == (0, 0)
     await pool.close()
-
-
-@pytest.mark.parametrize("url", ["https://a", "http://a/x", "http://a?b", "//a", "http://u@a", "ftp://a", "http://"])
-def test_an_origin_is_a_host_and_a_port(url: str) -> None:
-    with pytest.raises(ValueError, match="upstream's URL"):
-        Origin.parse(url)
-    assert Origin.parse("http://[::1]:81").authority == b"[::1]:81"
