@@ -77,7 +77,7 @@ class Services:
             found = _Transaction.model_validate(body)
         except ValidationError as error:
             raise Unavailable("the jobs service's answer is not a transaction") from error
-        return TransactionFacts(transaction_id=transaction_id, **found.model_dump())
+        return TransactionFacts(transaction_id=transaction_id, **dict(found))
 
     async def _find(self, service: str, url: str) -> Any | None:
         headers = {"Authorization": f"Bearer {internal_token(self._secret, service)}"}

@@ -18,14 +18,14 @@ subscriptions = Subscriptions("rewards")
 @subscriptions.on(TransactionCompleted)
 async def on_transaction_completed(session: Session, event: TransactionCompleted, envelope: Envelope) -> None:
     """Record it; rewards follow as soon as everything they need is known."""
-    told = TransactionFacts(**event.model_dump())
+    told = TransactionFacts(**dict(event))
     await record_transaction(session, told=told, event=envelope.model_dump(mode="json"))
 
 
 @subscriptions.on(TransactionRefunded)
 async def on_transaction_refunded(session: Session, event: TransactionRefunded, envelope: Envelope) -> None:  # noqa: ARG001
     """Record it, perhaps before its transaction."""
-    await record_refund(session, **event.model_dump())
+    await record_refund(session, **dict(event))
 
 
 @subscriptions.on(MemberRegistered)

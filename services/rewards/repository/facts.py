@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Row, func, or_, select, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.dialects.postgresql import distinct_on, insert
 
 from chassis.db import Session
 from services.rewards.models import parameter_versions, parties, payout_wallets, prices
@@ -17,13 +17,13 @@ async def lock_parties(session: Session, member_ids: Collection[UUID]) -> dict[U
     ordered = sorted(set(member_ids))
     if not ordered:
         return {}
-    await session.execute(
-        insert(parties).values([{"member_id": member_id} for member_id in ordered]).on_conflict_do_nothing()
-    )
-    rows = await session.execute(
-        select(parties).where(parties.c.member_id.in_(ordered)).order_by(parties.c.member_id).with_for_update()
-    )
-    return {row.member_id: row for row in rows}
+    query = select(parties).where(parties.c.member_id.in_(ordered)).order_by(parties.c.member_id).with_for_update()
+    found = {row.member_id: row for row in await session.execute(query)}
+    missing = [{"member_id": member_id} for member_id in ordered if member_id not in found]
+    if missing:
+        await session.execute(insert(parties).values(missing).on_conflict_do_nothing())
+        found = {row.member_id: row for row in await session.execute(query)}
+    return found
 
 
 async def learn_party(session: Session, member_id: UUID, *, connector_id: UUID | None, registered_at: datetime) -> None:
@@ -107,7 +107,7 @@ async def list_wallets(session: Session, member_ids: Collection[UUID], now: date
     table = payout_wallets
     rows = await session.execute(
         select(table.c.member_id, table.c.address)
-        .distinct(table.c.member_id)
+        .ext(distinct_on(table.c.member_id))
         .where(table.c.member_id.in_(list(set(member_ids))), table.c.effective_at <= now)
         .order_by(table.c.member_id, table.c.effective_at.desc(), table.c.id.desc())
     )

@@ -197,12 +197,10 @@ async def _journal_accrual(
     parameters, price = terms
     told = {name: str(value) for name, value in asdict(facts_of(recorded)).items()}
     told["completed_at"] = to_rfc3339(recorded.completed_at)
+    steps = []
     for row in rows:
-        first = [
-            journal.Step(row.id, "transaction_recorded", "transaction_recorded", told),
-        ]
-        await journal.write_steps(session, first, recorded.recorded_at)
-        steps = [journal.Step(row.id, "facts_known", "facts_known", _facts_data(recorded, row, parameters))]
+        steps.append(journal.Step(row.id, "transaction_recorded", "transaction_recorded", told, recorded.recorded_at))
+        steps.append(journal.Step(row.id, "facts_known", "facts_known", _facts_data(recorded, row, parameters)))
         if price is not None:
             steps.append(accrued_step(recorded, row, parameters, price, len(rows)))
             journal.tell_accrued(session, row, now)
@@ -211,7 +209,7 @@ async def _journal_accrual(
             journal.tell_cancelled(session, row, row.reason, now)
         else:
             journal.tell_held(session, row, row.reason, now)
-        await journal.write_steps(session, steps, now)
+    await journal.write_steps(session, steps, now)
     await ledger.insert_entries(session, [ledger.Entry(Code.ACCRUAL, row.amount_wei, row) for row in rows], now)
 
 

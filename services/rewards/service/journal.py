@@ -21,6 +21,8 @@ class Step:
     step: str
     code: str
     data: Mapping[str, Any] = field(default_factory=dict)
+    at: datetime | None = None
+    """When, if not together with the others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +37,13 @@ class Place:
 async def write_steps(session: Session, steps: Sequence[Step], at: datetime) -> None:
     """Add the steps to their rewards' traces."""
     rows = [
-        {"reward_id": step.reward_id, "step": step.step, "code": step.code, "data": dict(step.data), "at": at}
+        {
+            "reward_id": step.reward_id,
+            "step": step.step,
+            "code": step.code,
+            "data": dict(step.data),
+            "at": step.at or at,
+        }
         for step in steps
     ]
     await rewards.insert_steps(session, rows)
