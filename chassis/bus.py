@@ -5,7 +5,6 @@ Two buses stand behind it: the log in PostgreSQL (`bus_sql`) and the one in memo
 
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple, Protocol, TypeVar
 
@@ -45,8 +44,7 @@ class TopicPartition(NamedTuple):
     partition: int
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(NamedTuple):
     """What is published: bytes, as they are."""
 
     topic: str
@@ -55,8 +53,7 @@ class Record:
     headers: Headers = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Delivery:
+class Delivery(NamedTuple):
     """A record as it came from the bus, with its place there."""
 
     record: Record

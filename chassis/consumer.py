@@ -93,6 +93,7 @@ class Consumer:
         attempts: int = 5,
         back_off_seconds: float = 0.1,
         batch_size: int = 200,
+        fetch_seconds: float = 0.5,
         stall_seconds: float = 60.0,
     ) -> None:
         self._database = database
@@ -103,6 +104,7 @@ class Consumer:
         self._attempts = attempts
         self._back_off_seconds = back_off_seconds
         self._batch_size = batch_size
+        self._fetch_seconds = fetch_seconds
         self._watchdog = Watchdog(bus, subscriptions.topics(), stall_seconds, LAG.labels(self.group).set)
         self._stopping = asyncio.Event()
         self._reassigned = False
@@ -154,7 +156,7 @@ class Consumer:
     async def _turn(self, member: Member) -> None:
         self._watchdog.member = member
         try:
-            batch = await member.fetch(max_records=self._batch_size, timeout_seconds=0.5)
+            batch = await member.fetch(max_records=self._batch_size, timeout_seconds=self._fetch_seconds)
         except BusUnavailable as error:
             # Positions are kept: nothing was handed out, so nothing can be skipped.
             _report(self.group, error)

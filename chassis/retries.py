@@ -18,19 +18,21 @@ operator intervention (shutdown, starting up), system error. Source: PostgreSQL 
 def is_transient(error: BaseException) -> bool:
     """True when the same work may succeed later without anybody changing it: the database or the bus is away,
     or two transactions got in each other's way."""
-    if isinstance(error, (BusUnavailable, OSError, TimeoutError, PoolTimeoutError, asyncpg.PostgresConnectionError)):
+    if isinstance(error, (BusUnavailable, OSError, TimeoutError, PoolTimeoutError)):
         return True
-    if isinstance(error, asyncpg.InternalClientError):
-        return True  # what the driver raises when the server goes away in the middle of an exchange
-    if isinstance(error, asyncpg.InterfaceError):
-        return "connection" in str(error)
     if state := _sqlstate(error):
         return state.startswith(_PASSING_STATES)
     if isinstance(error, DBAPIError):
-        if isinstance(error.orig and error.orig.__cause__, asyncpg.InternalClientError):
-            return True
-        return error.connection_invalidated or isinstance(error, (OperationalError, InterfaceError))
-    return False
+        lost = error.connection_invalidated or isinstance(error, (OperationalError, InterfaceError))
+        return lost or _driver_lost_the_line(error.orig.__cause__ if error.orig else None)
+    return _driver_lost_the_line(error)
+
+
+def _driver_lost_the_line(error: BaseException | None) -> bool:
+    """True for what asyncpg raises when the server goes away in the middle of an exchange."""
+    if isinstance(error, asyncpg.InterfaceError):
+        return "connection" in str(error)
+    return isinstance(error, (asyncpg.PostgresConnectionError, asyncpg.InternalClientError))
 
 
 def is_conflict(error: BaseException) -> bool:
