@@ -118,6 +118,11 @@ class Cluster:
         """The server's process id while it runs."""
         return self._process.pid if self._process else None
 
+    @property
+    def has_ended(self) -> bool:
+        """True when the server was started and is gone."""
+        return self._process is not None and self._process.poll() is not None
+
     def dsn(self, database: str = "postgres") -> str:
         """The address of one database of this cluster."""
         password = (self.folder / "postgres-password").read_text().strip()

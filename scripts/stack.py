@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import asyncpg
-from chassis.localchain import LocalChain
+from chassis.localchain import LocalChain, LocalChainError
 from eth_account import Account
 
 from chassis import migrations
@@ -78,7 +78,7 @@ class Stack:
             await self._start_database()
             await self._start_chain()
             await self._start_services()
-        except PostgresUnusable as error:
+        except (PostgresUnusable, LocalChainError) as error:
             raise StackUnusable(str(error)) from error
         except OSError as error:
             raise StackUnusable(self._explain(error)) from error
@@ -157,6 +157,7 @@ class Stack:
             guardian_address=accounts["guardian"],
             record=self.run_folder / "deployment.json",
         )
+        await self._chain.saved()  # or killing the node now would undo the deployment
         for name in ("rewards_signer", "governance_relay"):
             write_private(self.run_folder / f"{name}.key", self.secrets["keys"][name])
         self.say("The local chain is up, the contracts are deployed, the deployer holds no role")
@@ -247,13 +248,27 @@ class Stack:
     async def supervise(self) -> None:
         """Start again whatever dies, on the same port, for as long as this is not cancelled."""
         while not self._stopping:
-            for managed in self.processes.values():
-                code = managed.exited()
-                if code is not None:
-                    self.say(f"{managed.name} ended ({code}); starting it again")
-                    managed.start()
-                    self._write_endpoints()
+            ended = [managed for managed in self.processes.values() if managed.exited() is not None]
+            for managed in ended:
+                self.say(f"{managed.name} ended ({managed.exited()}); starting it again")
+                managed.start()
+            if ended or await self._revive_infrastructure():
+                self._write_endpoints()
             await asyncio.sleep(RESTART_SECONDS)
+
+    async def _revive_infrastructure(self) -> bool:
+        """Start the node or the database again if it has ended; True when one had."""
+        revived = False
+        if self._chain is not None and not self._chain.is_running:
+            self.say("the node ended; starting it again on its saved state")
+            await self._chain.stop()
+            await self._chain.start()
+            revived = True
+        if self._cluster is not None and self._cluster.has_ended:
+            self.say("PostgreSQL ended; starting it again")
+            self._cluster.start(port=self._cluster.port)
+            revived = True
+        return revived
 
     async def stop(self) -> None:
         """Stop everything in the reverse order; what was committed stays for the next run."""
