@@ -9,6 +9,7 @@ import pytest
 
 from chassis.ids import new_id
 from chassis.testing import eventually
+from services.identity.service.members import suspend_member
 from tests.identity.world import PASSWORD, World, refused
 
 
@@ -313,6 +314,22 @@ async def test_suspensions_race(world: World) -> None:
         "SELECT 1 FROM sessions WHERE member_id = $1 AND ended_at IS NULL", UUID(person.id)
     )
     assert open_sessions == []
+
+
+async def test_a_log_in_waits_for_a_suspension_under_way(world: World) -> None:
+    person, admin = await world.person(), await world.admin()
+    body = {"email": person.member["email"], "password": PASSWORD}
+    async with world.context.database.unit_of_work() as slow:
+        await suspend_member(slow, member_id=UUID(person.id), by=UUID(admin.id))
+        log_in = asyncio.create_task(world.http.post("/v1/sessions", json=body))
+        refresh = asyncio.create_task(
+            world.http.post("/v1/sessions/refresh", json={"refresh_token": person.session["refresh_token"]})
+        )
+        await asyncio.wait([log_in, refresh], timeout=1)
+        assert not log_in.done()
+        assert not refresh.done()
+    refused(await log_in, 403, "member_suspended")
+    refused(await refresh, 401, "refresh_token_invalid")
 
 
 async def test_an_idempotency_key_repeats_an_admins_answer(world: World) -> None:
