@@ -43,7 +43,7 @@ def consumed_events(service: str) -> set[str]:
         handlers = import_module(f"services.{service}.handlers")
     except ModuleNotFoundError:
         return set()
-    return set(handlers.subscriptions.types)
+    return {event.type_ for event in handlers.subscriptions.handlers}
 
 
 @pytest.mark.parametrize("service", SERVICES)
