@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from functools import wraps
 from typing import Literal
 
-from chassis.chain.errors import RpcError, RpcUnavailable
+from chassis.chain.errors import ChainMismatch, RpcError, RpcUnavailable
 from chassis.chain.indexer import LogIndexer
 from chassis.chain.intents import Intent
 from chassis.chain.signer import IntentSigner, allow
@@ -24,13 +24,13 @@ Tick = Callable[[Context], Awaitable[bool]]
 
 
 def _waits_for_the_node(tick: Tick) -> Tick:
-    """A node that is away is waited for, quietly."""
+    """A node that is away, or speaks for another chain, is waited for, quietly."""
 
     @wraps(tick)
     async def patient(context: Context) -> bool:
         try:
             return await tick(context)
-        except (RpcUnavailable, RpcError) as error:
+        except (RpcUnavailable, RpcError, ChainMismatch) as error:
             log.warning("chain_waits", worker=tick.__name__, error=str(error)[:300])
             return False
 
@@ -196,8 +196,13 @@ async def close_proposals(context: Context) -> bool:
 async def relay_delegations(context: Context) -> bool:
     """Sign, send and follow what the relay's lane holds."""
     resources: Resources = context.resources
-    if resources.relay is not None:
-        await resources.relay.tick()
+    if resources.relay is None:
+        return False
+    report = await resources.relay.tick()
+    if report.leader and report.chain_nonce is not None and report.chain_nonce > (report.next_nonce or 0):
+        log.warning("relay_catches_up", chain_nonce=report.chain_nonce, next_nonce=report.next_nonce)
+        async with context.database.unit_of_work() as session:
+            await delegations.catch_up_lane(session, report.chain_nonce)
     return False
 
 

@@ -182,7 +182,7 @@ async def delegate(service: Running, delegator: Wallet, delegatee: str | None = 
         assert answer.status_code in {202, 503}, answer.text
         return answer.json() if answer.status_code == 202 else None
 
-    taken: dict[str, Any] = await eventually(sent)
+    taken: dict[str, Any] = await eventually(sent, seconds=60)
     return taken
 
 

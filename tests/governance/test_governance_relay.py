@@ -21,7 +21,7 @@ from tests.governance.conftest import (
     signed_delegation,
     typed_delegation,
 )
-from tests.governance.world import Chain
+from tests.governance.world import RELAY, Chain
 
 pytestmark = [pytest.mark.chain, pytest.mark.timeout(180)]
 
@@ -128,3 +128,24 @@ async def test_a_delegation_that_somebody_else_sent_first_fails_and_costs_no_sec
         again = await service.client.post("/v1/delegations", json=body)
         assert (again.status_code, again.json()["code"]) == (409, "delegation_nonce")
         assert await chain.client.read(chain.btrst, "delegates", BEN.address) == BEN.address
+
+
+async def test_a_restored_database_goes_on_behind_what_the_chain_has_seen(chain: Chain, start: Start) -> None:
+    async with start(**chain.settings(role="api")) as service:
+        await relay_delegations(service.context)
+        await chain.client.rpc.call("anvil_setNonce", RELAY.address, hex(7))
+        await relay_delegations(service.context)
+        body = signed_delegation(await typed_delegation(service, BEN, BEN.address), BEN)
+        sending = asyncio.create_task(service.client.post("/v1/delegations", json=body))
+
+        async def sent() -> bool:
+            await relay_delegations(service.context)
+            return sending.done()
+
+        await eventually(sent, seconds=30)
+        answer = await sending
+        assert answer.status_code == 202, answer.text
+        transaction = await chain.client.transaction(answer.json()["chain_tx_hash"])
+        assert transaction is not None
+        assert int(transaction["nonce"], 16) == 7
+        await chain.mined(answer.json()["chain_tx_hash"])

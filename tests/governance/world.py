@@ -85,7 +85,7 @@ class Chain:
         return sent
 
     async def mined(self, transaction_hash: str) -> Any:
-        receipt = await eventually(lambda: self.client.receipt(transaction_hash))
+        receipt = await eventually(lambda: self.client.receipt(transaction_hash), seconds=60)
         assert receipt.status == 1
         return receipt
 
@@ -95,7 +95,8 @@ async def new_chain(
     folder: Path, *, allocations: Sequence[tuple[str, int]], rich: Sequence[Wallet]
 ) -> AsyncIterator[Chain]:
     """A fresh chain with the contracts; `allocations` hold BTRST (wei), `rich` hold ether."""
-    async with LocalChain(folder, block_seconds=0.2) as node:
+    # Four blocks lie between one with chain txs and the last final one: more than a second, or nothing would be past.
+    async with LocalChain(folder, block_seconds=0.4) as node:
         client = ChainClient(node.rpc)
         for wallet in (DEPLOYER, RELAY, *rich):
             await client.rpc.call("anvil_setBalance", wallet.address, hex(10**20))

@@ -100,8 +100,8 @@ async def _take(context: ContextDep, resources: Resources, body: DelegationCreat
             delegator=body.delegator,
             delegation=delegation,
             signature=body.signature.lower(),
-            token=contracts.btrst.address,
             calldata=calldata,
+            expected_log=(contracts.btrst.address, contracts.btrst.topic("DelegateChanged")),
         )
 
 

@@ -40,7 +40,7 @@ class DelegationCreate(StrictModel):
     delegator: Address
     delegatee: Address
     nonce: Annotated[int, Field(ge=0, le=2**53 - 1)]
-    expiry: Annotated[int, Field(ge=0, le=MAX_UINT256, description="Chain time, Unix seconds")]
+    expiry: Annotated[int, Field(ge=0, lt=MAX_UINT256 + 1, description="Chain time, Unix seconds")]
     signature: Signature
 
 

@@ -29,9 +29,17 @@ async def find_delegation(session: Session, *, delegator: str, delegation: Deleg
 
 
 async def take_delegation(
-    session: Session, *, delegator: str, delegation: Delegation, signature: str, token: str, calldata: bytes
+    session: Session,
+    *,
+    delegator: str,
+    delegation: Delegation,
+    signature: str,
+    calldata: bytes,
+    expected_log: tuple[str, str],
 ) -> Any:
     """Give a checked delegation its place in the relay's lane, once; its row.
+
+    `expected_log` is the token's address and the topic of DelegateChanged: without that log nothing was delegated.
 
     Raises: DelegationNonceUsed; RelayUnavailable, RelayBusy when the lane takes nothing now.
     """
@@ -40,7 +48,7 @@ async def take_delegation(
     if known is not None:
         return known
     delegation_id = new_id()
-    intent = await _reserve(session, delegation_id, token, calldata)
+    intent = await _reserve(session, delegation_id, calldata, expected_log)
     return await repository.insert_delegation(
         session,
         {
@@ -84,10 +92,26 @@ async def note_failed(session: Session, intent_id: UUID, reason: str) -> None:
     await repository.set_by_intent(session, intent_id, status="failed", failure=reason)
 
 
-async def _reserve(session: Session, delegation_id: UUID, token: str, calldata: bytes) -> intents.Intent:
+async def catch_up_lane(session: Session, chain_nonce: int) -> None:
+    """Go on behind what the chain has seen of the relay's key: this database was restored and has forgotten some.
+
+    Nothing can be done twice, since the token takes each delegation's nonce once.
+    """
+    await intents.advance_lane(session, RELAY, chain_nonce)
+
+
+async def _reserve(
+    session: Session, delegation_id: UUID, calldata: bytes, expected_log: tuple[str, str]
+) -> intents.Intent:
     try:
         return await intents.reserve(
-            session, lane=RELAY, to=token, calldata=calldata, gas_limit=GAS_LIMIT, reference=str(delegation_id)
+            session,
+            lane=RELAY,
+            to=expected_log[0],
+            calldata=calldata,
+            gas_limit=GAS_LIMIT,
+            reference=str(delegation_id),
+            expected_log=expected_log,
         )
     except LaneFull as error:
         raise RelayBusy("Many delegations are on their way; try again", headers={"Retry-After": "1"}) from error
