@@ -14,7 +14,7 @@ from starlette.types import Receive, Scope, Send
 from chassis.auth import Authenticator, RemoteTokenSource, TokenSource
 from chassis.errors import DomainError, Unavailable
 from chassis.http import HttpClient
-from chassis.telemetry import REQUEST_SECONDS, REQUESTS, configure_logging, log
+from chassis.telemetry import REQUEST_SECONDS, REQUESTS, configure_logging
 from chassis.upstreams import PoolLimits, UpstreamPool
 from gateway.access_log import AccessLog
 from gateway.answers import send_problem
@@ -171,9 +171,7 @@ def create_gateway(
     """
     settings = settings or GatewaySettings()
     settings.origins()
-    gateway = Gateway(settings, DOCUMENT.read_bytes() if document is None else document, token_source)
-    log.debug("gateway_built", port=settings.port)
-    return gateway
+    return Gateway(settings, DOCUMENT.read_bytes() if document is None else document, token_source)
 
 
 def build() -> Gateway:
