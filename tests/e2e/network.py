@@ -81,11 +81,13 @@ def start(run_folder: Path, **more: str) -> Network:
         text=True,
     )
     network = Network(run_folder, port, process)
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 240
     while not (run_folder / "endpoints.json").exists():
         if process.poll() is not None:
             assert process.stdout is not None
             raise AssertionError(f"the network did not start: {process.stdout.read()[-2000:]}")
-        assert time.monotonic() < deadline, "the network was not ready within 120 s"
+        if time.monotonic() > deadline:
+            network.stop()
+            raise AssertionError("the network was not ready within 240 s")
         time.sleep(0.1)
     return network
