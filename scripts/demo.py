@@ -12,11 +12,11 @@ from rich.console import Console
 
 from chassis.http import HttpClient, HttpUnavailable
 from chassis.money import format_btrst
-from scripts.api import StoryFailed
+from scripts.api import Api, StoryFailed
 from scripts.deploy_contracts import DeployError
 from scripts.dev import print_urls, serve_until_signal, stack_from_environment
 from scripts.stack import Stack, StackUnusable
-from scripts.story import Api, Story, difference_wei, play
+from scripts.story import Story, difference_wei, play
 
 
 def show(console: Console, story: Story) -> None:

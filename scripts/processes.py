@@ -71,7 +71,17 @@ def service_command(name: str, port: int) -> list[str]:
         return [sys.executable, "-m", "gateway"]
     return [
         *(sys.executable, "-m", "uvicorn", f"services.{name}.app:build", "--factory"),
-        *("--host", "127.0.0.1", "--port", str(port), "--timeout-graceful-shutdown", "15", *UVICORN),
+        *(
+            "--host",
+            "127.0.0.1",
+            "--port",
+            str(port),
+            "--timeout-graceful-shutdown",
+            "15",
+            "--timeout-keep-alive",
+            "30",
+            *UVICORN,
+        ),
     ]
 
 

@@ -15,12 +15,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import asyncpg
-from chassis.localchain import LocalChain, LocalChainError
 from eth_account import Account
 
 from chassis import migrations
 from chassis.embedded_postgres import Cluster, PostgresUnusable, free_port, state_folder
 from chassis.http import HttpClient, HttpUnavailable
+from chassis.localchain import LocalChain, LocalChainError
 from chassis.testing import with_database
 from scripts.deploy_contracts import Deployment, deploy
 from scripts.processes import Managed, service_command, stop_all

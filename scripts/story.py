@@ -152,7 +152,7 @@ class Story:
 
         async def books_agree() -> bool:
             audit = await self.api.call("GET", "/v1/audit/supply")
-            return audit["as_of_block"] >= block and audit["difference_wei"] == "0"
+            return bool(audit["as_of_block"] >= block and audit["difference_wei"] == "0")
 
         await eventually("ledger and chain agree at a final block", books_agree)
         self.say("Every step is in the trace; ledger and chain agree to the wei")
@@ -202,7 +202,7 @@ class Story:
     async def has_status(self, proposal: dict[str, Any], *statuses: str) -> bool:
         """True once the proposal has one of the statuses."""
         seen = await self.api.call("GET", f"/v1/proposals/{proposal['id']}")
-        return seen["status"] in statuses
+        return str(seen["status"]) in statuses
 
     async def cast(self, person: Person, proposal: dict[str, Any], choice: str) -> None:
         """`person` signs the ballot that the network gives out, unchanged."""
