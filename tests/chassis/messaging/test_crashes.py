@@ -69,14 +69,14 @@ async def test_a_killed_consumer_is_followed_without_loss_or_repetition(database
             return await count_effects(database) >= least
 
         async with consumer_process(database, sql_bus) as process:
-            await eventually(enough, seconds=40)
+            await eventually(enough, seconds=90)
             await asyncio.sleep(random.random() / 10)
             process.kill()
         assert await count_effects(database) < 600
     started = time.monotonic()
     async with consuming(database, sql_bus, Recorder()):
-        await handled(database, wanted, seconds=40)
-    assert time.monotonic() - started < 30
+        await handled(database, wanted, seconds=90)
+    assert time.monotonic() - started < 80
 
 
 async def test_partitions_of_a_killed_process_are_free_before_its_lease_ends(database: Database, bus_dsn: str) -> None:
@@ -84,15 +84,15 @@ async def test_partitions_of_a_killed_process_are_free_before_its_lease_ends(dat
     await patient.create_topics([TOPIC])
     await patient.publish([placed("a", 0)])
     async with consumer_process(database, patient) as process:
-        await handled(database, {"a": [0]}, seconds=40)
+        await handled(database, {"a": [0]}, seconds=90)
         process.kill()
     heir = await patient.consume("shop", [TOPIC])
     started = time.monotonic()
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(50):
         while len(heir.assignment()) < 6:
             heir.claim_soon()
             await heir.fetch(max_records=1, timeout_seconds=0.1)
-    assert time.monotonic() - started < 3
+    assert time.monotonic() - started < 20, "it waited for the lease"
     await heir.close()
     await patient.close()
 
@@ -147,7 +147,7 @@ async def test_a_server_that_restarts_delays_and_loses_nothing() -> None:
                 await bus.publish([placed("b", 0)])
             await asyncio.sleep(3)
             cluster.start(port=port)
-            await handled(database, {"a": list(range(40))}, seconds=40)
+            await handled(database, {"a": list(range(40))}, seconds=90)
             assert consumer.healthy()
         await bus.close()
         await database.close()
