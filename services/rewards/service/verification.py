@@ -97,13 +97,8 @@ def _dead_letter(transaction_id: UUID, event: Any) -> Record:
 
 async def _record_truth(session: Session, recorded: Any, true_facts: TransactionFacts) -> None:
     await facts.lock_parties(session, {true_facts.client_id, true_facts.talent_id})
-    await transactions.update_transaction(
-        session,
-        recorded.transaction_id,
-        **asdict(true_facts),
-        status=Recording.WAITING,
-        verification=Verification.VERIFIED,
-    )
+    values = asdict(true_facts) | {"status": Recording.WAITING, "verification": Verification.VERIFIED}
+    await transactions.update_transaction(session, values.pop("transaction_id"), **values)
     await accrue_transaction(session, recorded.transaction_id)
     await review_rewards(session, [row.id for row in await rewards.list_rewards_of(session, recorded.transaction_id)])
 
