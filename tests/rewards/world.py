@@ -128,7 +128,10 @@ class World:
         await self.context.database.close()
 
     async def restart(self) -> None:
-        """The process dies and another one starts on the same database."""
+        """The process dies, its lease unreleased, and another one starts on the same database once that has run out."""
+        if self.context.resources.chain_side is not None:
+            self.context.resources.chain_side.manager = None
+        await self._stack.aclose()
         await self.context.http.close()
         await self.context.database.close()
         await self.open()
