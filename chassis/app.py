@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -46,6 +46,9 @@ class Service:
 
     readiness: Callable[[Context], Awaitable[dict[str, str]]] | None = None
     """More to say under `/readyz`: name → "ok" or what is wrong."""
+
+    relay_failpoints: Mapping[str, str] = field(default_factory=dict)
+    """Event type → failpoint, hit when the bus has such an event and the outbox does not know yet."""
 
     summary: str = ""
     tags: Sequence[dict[str, str]] = field(default_factory=tuple)
@@ -125,7 +128,7 @@ async def _running(
 async def _background(service: Service, context: Context) -> AsyncIterator[None]:
     """The relay, the consumer and the workers, all running until the block ends; then they drain."""
     stopping = asyncio.Event()
-    relay = Relay(context.database, context.bus)
+    relay = Relay(context.database, context.bus, failpoints=service.relay_failpoints)
     loops: list[Awaitable[None]] = [relay.run(stopping)]
     if service.subscriptions is not None:
         consumer = Consumer(context.database, context.bus, service.subscriptions)

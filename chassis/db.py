@@ -91,12 +91,6 @@ class Session:
         """Run `hook` once the commit is durable; it must not fail and not block."""
         self._after_commit.append(hook)
 
-    @asynccontextmanager
-    async def savepoint(self) -> AsyncIterator[None]:
-        """A nested transaction: an exception undoes its statements only, and goes on to the caller."""
-        async with (await self.connection()).begin_nested():
-            yield
-
     async def _commit(self) -> None:
         for hook in self._before_commit:
             await hook(self)

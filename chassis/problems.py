@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
+from asyncpg.exceptions import InternalClientError
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
@@ -171,7 +172,8 @@ async def _on_fault(request: Request, error: Exception) -> JSONResponse:
 
 def is_unavailable(error: BaseException) -> bool:
     """True when `error` says that the database is away or going away, so that trying again later may work."""
-    if isinstance(error, (OperationalError, InterfaceError, PoolTimeoutError, ConnectionError, TimeoutError)):
+    away = (OperationalError, InterfaceError, InternalClientError, PoolTimeoutError, ConnectionError, TimeoutError)
+    if isinstance(error, away):
         return True
     return isinstance(error, DBAPIError) and error.connection_invalidated
 
@@ -205,6 +207,6 @@ def install_problem_handlers(app: FastAPI) -> None:
     app.add_exception_handler(DomainError, _on_domain_error)
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(HTTPException, _on_http_exception)
-    for kind in (DBAPIError, PoolTimeoutError, ConnectionError, TimeoutError):
+    for kind in (DBAPIError, InternalClientError, PoolTimeoutError, ConnectionError, TimeoutError):
         app.add_exception_handler(kind, _on_database_error)
     app.add_middleware(FaultBarrier)

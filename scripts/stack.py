@@ -202,7 +202,6 @@ class Stack:
             "GOVERNANCE_SIGNER_KEY_FILE": str(self.run_folder / "governance_relay.key"),
             "GOVERNANCE_BTRST_ADDRESS": at["btrst"],
             "GOVERNANCE_GOVERNOR_ADDRESS": at["governor"],
-            "GOVERNANCE_TIMELOCK_ADDRESS": at["timelock"],
             "GOVERNANCE_PARAMETERS_ADDRESS": at["network_parameters"],
             "GATEWAY_PORT": str(self.gateway_port),
         }

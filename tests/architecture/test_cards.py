@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import MetaData
 
+from chassis.chain.tables import chain_tables
 from chassis.tables import attach_chassis_tables
 from events.registry import EVENTS
 
@@ -24,8 +25,9 @@ def card(service: str) -> dict[str, set[str]]:
 def own_tables(service: str) -> set[str]:
     chassis = MetaData()
     attach_chassis_tables(chassis)
+    chain_tables(chassis)
     tables = import_module(f"services.{service}.models").metadata.tables
-    return {name for name in tables if name not in chassis.tables and not name.startswith("chain_")}
+    return {name for name in tables if name not in chassis.tables}
 
 
 def constructed_events(service: str) -> set[str]:

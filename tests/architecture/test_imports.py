@@ -1,6 +1,7 @@
 """The import rules hold, and each is proven able to fail by a deliberate violation."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -15,7 +16,7 @@ VIOLATIONS = {
     "Services and gateway stand on events, events on the chassis": ("events/jobs.py", "import services.jobs.settings"),
     "No service imports another": ("services/jobs/errors.py", "import services.identity.errors"),
     "The rooms of a service, outermost first": ("services/jobs/errors.py", "import services.jobs.app"),
-    "The domain does no I/O, even indirectly": ("services/jobs/errors.py", "import sqlalchemy"),
+    "The domain does no I/O, even indirectly": ("services/jobs/domain.py", "import chassis.db"),
     "No network call inside a unit of work": ("services/rewards/models.py", "import chassis.http"),
     "web3 only under chassis/chain": ("services/rewards/chain.py", "import web3"),
     "httpx only in chassis/http.py": ("gateway/app.py", "import httpx"),
@@ -40,7 +41,7 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def broken(output: str) -> set[str]:
-    return {line.removesuffix(" BROKEN") for line in output.splitlines() if line.endswith(" BROKEN")}
+    return set(re.findall(r"^(.+) BROKEN\b", output, re.MULTILINE))
 
 
 def test_every_rule_holds(copy: Path) -> None:
