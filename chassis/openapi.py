@@ -7,13 +7,15 @@ from fastapi.routing import APIRoute
 
 from chassis.problems import MEDIA_TYPE, Problem
 
-_IDEMPOTENCY = {
+_IDEMPOTENCY: dict[str, Any] = {
     "name": "Idempotency-Key",
     "in": "header",
     "description": "The same key and request give the same answer for at least 24 hours.",
     "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[\\x21-\\x7e]+$"},
-    "example": "0192f3a4-pay-invoice-1",
 }
+"""Without an example: two calls that were tried out with the same key would get in each other's way."""
+
+_WHO = {"required": "Required with a token, ignored without one.", "accepted": "Ignored without a token."}
 
 
 def describe(app: FastAPI) -> None:
@@ -42,8 +44,15 @@ def _complete(document: dict[str, Any], app: FastAPI) -> None:
         for method, operation in operations.items():
             _complete_operation(operation)
             rule = rules.get(operation.get("operationId", ""), "accepted")
-            if method == "post" and rule != "ignored" and operation.get("security"):
-                operation.setdefault("parameters", []).append({**_IDEMPOTENCY, "required": rule == "required"})
+            if method == "post" and rule != "ignored":
+                operation.setdefault("parameters", []).append(_idempotency_key(operation, rule))
+
+
+def _idempotency_key(operation: dict[str, Any], rule: str) -> dict[str, Any]:
+    """The header as this operation takes it: where anyone may call, it is never required of everyone."""
+    if operation.get("security"):
+        return {**_IDEMPOTENCY, "required": rule == "required"}
+    return {**_IDEMPOTENCY, "description": f"{_WHO[rule]} {_IDEMPOTENCY['description']}", "required": False}
 
 
 def _complete_operation(operation: dict[str, Any]) -> None:
