@@ -1,7 +1,8 @@
 # Everything a developer or CI does. Needs git, make, Python 3.11+ and the package registries; fetches the rest.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-PYTHON ?= $(shell command -v python3.13 || command -v python3.12 || command -v python3.11 || command -v python3)
+PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
+	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
 BIN := .venv/bin
 RUN_DIR ?= .run
 WORKERS ?= 3
@@ -62,8 +63,7 @@ clean: ## stop nothing, remove all state, environments and caches of this checko
 NODE_PATHS = PATH="$(CURDIR)/$(BIN):$$PATH"
 
 .venv/.made:
-	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is missing: install it, or set PYTHON"; exit 1; }
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed, this is $$($(PYTHON) --version): set PYTHON"; exit 1; }
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is missing: install it, or set PYTHON to its path"; exit 1; }
 	@$(PYTHON) -m venv .venv || { echo "Python cannot make an environment: install its venv package (Debian: python3-venv)"; exit 1; }
 	@touch $@
 
