@@ -4,10 +4,9 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from chassis.outbox import publish
-
 from chassis.clock import utc_now
 from chassis.db import Session
+from chassis.outbox import publish
 from events.governance import GENESIS_PARAMETERS, ParameterChanged
 from services.governance.repository import parameters as repository
 

@@ -5,13 +5,13 @@ from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
-from chassis.outbox import publish
 from sqlalchemy import Row
 
 from chassis.clock import utc_now
 from chassis.db import Session
 from chassis.errors import InvalidState
 from chassis.ids import new_id
+from chassis.outbox import publish
 from events.identity import MemberRegistered, MemberRolesChanged, MemberSuspended, ReferralAttributed, Role
 from services.identity.domain.members import (
     Email,

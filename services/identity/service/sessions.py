@@ -6,13 +6,13 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from chassis.outbox import publish
 from sqlalchemy import Row
 
 from chassis.clock import utc_now
 from chassis.db import Session
 from chassis.errors import NotFound
 from chassis.ids import new_id
+from chassis.outbox import publish
 from events.identity import SessionEnded
 from services.identity.domain.members import parse_email
 from services.identity.domain.tokens import TokenRules, new_refresh_token, refresh_token_hash, sign_access_token

@@ -6,13 +6,13 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from chassis.outbox import publish
 from sqlalchemy import Row
 
 from chassis.clock import utc_now
 from chassis.db import Session
 from chassis.errors import NotFound
 from chassis.ids import new_id
+from chassis.outbox import publish
 from events.identity import WalletLinked, WalletPayoutChanged
 from services.identity.domain.wallets import (
     Challenge,
