@@ -113,7 +113,8 @@ def operations_of(document: Mapping[str, Any]) -> list[Operation]:
             service = described.get("x-service")
             if not isinstance(service, str):
                 raise ValueError(f"{method} {path} names no service")
-            needs_token = bool(described.get("security", document.get("security")))
+            schemes = described.get("security", document.get("security")) or ()
+            needs_token = bool(schemes) and {} not in schemes  # {}: a token may come, or none
             ignores_token = not needs_token and path.split("/")[2:3] == ["sessions"]
             found.append(Operation(service, method.upper(), path, needs_token, ignores_token))
     return found

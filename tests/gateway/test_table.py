@@ -1,7 +1,10 @@
 """The route table."""
 
+import json
+
 import pytest
 
+from gateway.app import DOCUMENT
 from gateway.table import Operation, RouteTable, allowed, operations_of
 
 
@@ -74,10 +77,30 @@ def test_operations_come_from_the_document() -> None:
         "/v1/sessions": {"post": {"x-service": "identity", "security": []}},
         "/v1/sessions/current": {"delete": {"x-service": "identity", "security": secured}},
         "/v1/jobs": {"get": {"x-service": "jobs", "security": []}, "parameters": []},
+        "/v1/wallet-challenges": {"post": {"x-service": "identity", "security": [{}, *secured]}},
     }
-    login, logout, search = operations_of({"paths": paths})
+    login, logout, search, challenge = operations_of({"paths": paths})
     assert (login.needs_token, login.ignores_token) == (False, True)
     assert (logout.needs_token, logout.ignores_token) == (True, False)
     assert (search.needs_token, search.ignores_token, search.service) == (False, False, "jobs")
+    assert (challenge.needs_token, challenge.ignores_token) == (False, False)
     with pytest.raises(ValueError, match="names no service"):
         operations_of({"paths": {"/v1/x": {"get": {}}}})
+
+
+def test_what_the_network_promises_to_anyone_needs_no_token() -> None:
+    open_to_all = {
+        f"{operation.method} {operation.path}"
+        for operation in operations_of(json.loads(DOCUMENT.read_bytes()))
+        if not operation.needs_token
+    }
+    assert open_to_all == {
+        "POST /v1/members", "GET /v1/members/{member_id}", "POST /v1/sessions", "POST /v1/sessions/refresh",
+        "POST /v1/sessions/wallet", "POST /v1/wallet-challenges", "GET /v1/wallet-challenges/{challenge_id}",
+        "GET /.well-known/jwks.json", "GET /v1/jobs", "GET /v1/jobs/{job_id}", "GET /v1/token", "GET /v1/audit/supply",
+        "GET /v1/rewards/{reward_id}/proof", "GET /v1/proposals", "GET /v1/proposals/{proposal_id}",
+        "GET /v1/proposals/{proposal_id}/ballot", "GET /v1/proposals/{proposal_id}/results",
+        "GET /v1/proposals/{proposal_id}/votes", "POST /v1/proposals/{proposal_id}/votes",
+        "POST /v1/proposals/{proposal_id}/onchain-votes", "GET /v1/parameters", "GET /v1/parameters/history",
+        "GET /v1/voting-power/{address}", "GET /v1/delegations/typed-data", "POST /v1/delegations",
+    }  # fmt: skip
