@@ -5,10 +5,24 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, case, func, literal, or_, select, tuple_, update
+from sqlalchemy import (
+    BigInteger,
+    Row,
+    Text,
+    Uuid,
+    case,
+    column,
+    func,
+    literal,
+    or_,
+    select,
+    tuple_,
+    update,
+    values,
+)
 from sqlalchemy.dialects.postgresql import insert
 
-from chassis.db import Session
+from chassis.db import Session, WeiColumn
 from services.rewards.errors import RewardNotFound
 from services.rewards.models import reward_steps, rewards
 
@@ -112,15 +126,48 @@ async def list_settlement_rewards(session: Session, settlement_id: UUID) -> list
     return list(rows)
 
 
-async def update_reward(session: Session, reward_id: UUID, **values: Any) -> None:
+async def update_reward(session: Session, reward_id: UUID, **changes: Any) -> None:
     """Change one reward."""
-    await session.execute(update(rewards).where(rewards.c.id == reward_id).values(**values))
+    await session.execute(update(rewards).where(rewards.c.id == reward_id).values(**changes))
 
 
-async def update_rewards(session: Session, reward_ids: Collection[UUID], **values: Any) -> None:
+async def update_rewards(session: Session, reward_ids: Collection[UUID], **changes: Any) -> None:
     """Give several rewards the same values."""
     if reward_ids:
-        await session.execute(update(rewards).where(rewards.c.id.in_(list(reward_ids))).values(**values))
+        await session.execute(update(rewards).where(rewards.c.id.in_(list(reward_ids))).values(**changes))
+
+
+async def number_rewards(session: Session, settlement_id: UUID, numbered: Sequence[tuple[UUID, int, str, int]]) -> None:
+    """Put rewards into a settlement: (id, seq, payout address, offset in wei) each."""
+    fixed = values(
+        column("id", Uuid), column("seq", BigInteger), column("address", Text), column("offset_wei", WeiColumn)
+    )
+    lines = fixed.data(list(numbered)).alias("lines")
+    await session.execute(
+        update(rewards)
+        .where(rewards.c.id == lines.c.id)
+        .values(
+            settlement_id=settlement_id,
+            seq=lines.c.seq,
+            payout_address=lines.c.address,
+            offset_wei=lines.c.offset_wei,
+        )
+    )
+
+
+async def mark_minted(session: Session, settlement_id: UUID, **where: Any) -> None:
+    """The rewards of a settlement are paid, each its amount less its offset; reversed ones stay reversed."""
+    await session.execute(
+        update(rewards)
+        .where(rewards.c.settlement_id == settlement_id)
+        .values(
+            status=case((rewards.c.status == "reversed", "reversed"), else_="minted"),
+            reason=None,
+            check_at=None,
+            minted_wei=rewards.c.amount_wei - rewards.c.offset_wei,
+            **where,
+        )
+    )
 
 
 async def list_due(session: Session, now: datetime, limit: int) -> list[UUID]:

@@ -24,6 +24,7 @@ from services.rewards.domain.ledger import Code
 from services.rewards.domain.states import Reason, Recording, Status, Verification
 from services.rewards.repository import facts, ledger, rewards, transactions
 from services.rewards.service import journal
+from services.rewards.service.dead_letters import CONTRADICTING, dead_letter
 from services.rewards.service.refunds import apply_refunds
 from services.rewards.service.terms import parameters_of, price_as_of
 
@@ -41,7 +42,8 @@ def facts_of(row: Any) -> TransactionFacts:
 async def record_transaction(session: Session, *, told: TransactionFacts, event: Mapping[str, Any]) -> None:
     """Record a completed transaction and accrue it if everything is known already.
 
-    A second telling changes nothing; if it contradicts the first, the verification with the jobs service decides.
+    A second telling changes nothing; one that contradicts the first is dead-lettered, and the verification with the
+    jobs service decides what is true.
     """
     await facts.lock_parties(session, {told.client_id, told.talent_id})
     is_new = await transactions.insert_transaction(session, **_recorded(told, event))
@@ -69,6 +71,7 @@ async def _replaces_forged(session: Session, told: TransactionFacts, event: Mapp
         return False
     if recorded.verification != Verification.FORGED:
         log.warning("contradicting_transaction", transaction_id=str(told.transaction_id))
+        dead_letter(session, told.transaction_id, event, CONTRADICTING)
         return False
     await transactions.update_transaction(session, told.transaction_id, **_recorded(told, event))
     return True

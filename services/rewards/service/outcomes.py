@@ -37,34 +37,29 @@ async def note_confirmed(session: Session, *, settlement_id: UUID, place: Place)
     settlement = await payouts.lock_settlement(session, settlement_id)
     if settlement.status == "minted":
         return
+    await payouts.update_settlement(session, settlement_id, status="minted", **asdict(place))
+    await mint_settlement(session, settlement_id, place)
+
+
+async def mint_settlement(session: Session, settlement_id: UUID, place: Place) -> None:
+    """Book a settlement's rewards as paid and say so; full refunds that came in the meantime reverse them at once."""
     rows = await _lock_rows(session, settlement_id)
     now = utc_now()
-    where = asdict(place)
-    await payouts.update_settlement(session, settlement_id, status="minted", **where)
+    entries, steps = [], []
     for row in rows:
-        await mint_reward(session, row, place, now)
-
-
-async def mint_reward(session: Session, row: Any, place: Place, now: datetime) -> None:
-    """Book one reward as paid and say so; a full refund that came in the meantime reverses it at once."""
-    net_wei = row.amount_wei - row.offset_wei
-    entries = [
-        ledger.Entry(Code.OFFSET, -row.offset_wei, row),
-        ledger.Entry(Code.MINT, net_wei, row, place.block_number),
-    ]
+        net_wei = row.amount_wei - row.offset_wei
+        entries.append(ledger.Entry(Code.OFFSET, -row.offset_wei, row))
+        entries.append(ledger.Entry(Code.MINT, net_wei, row, place.block_number))
+        if row.offset_wei:
+            steps.append(journal.Step(row.id, "offset", "offset", {"offset_wei": str(row.offset_wei)}))
+        steps.append(journal.Step(row.id, "minted", "minted", asdict(place) | {"minted_wei": str(net_wei)}))
+        journal.tell_minted(session, row, minted_wei=net_wei, place=place, at=now)
     await ledger.insert_entries(session, entries, now)
-    where = asdict(place)
-    status = Status.REVERSED if row.status == Status.REVERSED else Status.MINTED
-    await rewards.update_reward(
-        session, row.id, status=status, reason=None, check_at=None, minted_wei=net_wei, minted_at=now, **where
-    )
-    steps = [journal.Step(row.id, "minted", "minted", where | {"minted_wei": str(net_wei)})]
-    if row.offset_wei:
-        steps.insert(0, journal.Step(row.id, "offset", "offset", {"offset_wei": str(row.offset_wei)}))
+    await rewards.mark_minted(session, settlement_id, minted_at=now, **asdict(place))
     await journal.write_steps(session, steps, now)
-    journal.tell_minted(session, row, minted_wei=net_wei, place=place, at=now)
-    if status == Status.MINTED and row.clawed_back_wei == row.amount_wei:
-        await reverse(session, row, now)
+    for row in rows:
+        if row.status != Status.REVERSED and row.clawed_back_wei == row.amount_wei:
+            await reverse(session, row, now)
 
 
 async def note_unconfirmed(session: Session, *, settlement_id: UUID) -> None:

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
-from uuid import UUID
 
 from chassis.chain.errors import LaneFull, LaneHalted, LaneNotOpen
 from chassis.chain.intents import reserve
@@ -18,7 +17,6 @@ from services.rewards.domain.planning import (
     Candidate,
     ChainView,
     Limits,
-    Line,
     Plan,
     bucket_room,
     epoch_of,
@@ -158,7 +156,10 @@ async def _reserve(session: Session, plan: Plan, view: ChainView, first_id: int,
         status="reserved",
         created_at=now,
     )
-    await _number(session, plan.lines, settlement_id, first_id)
+    numbered = [
+        (line.reward_id, first_id + i, line.payout_address, line.offset_wei) for i, line in enumerate(plan.lines)
+    ]
+    await rewards.number_rewards(session, settlement_id, numbered)
     await facts.set_receivables(session, plan.receivables)
     await payouts.charge_epoch(session, epoch_start, plan.sum_wei)
     await payouts.set_next_seq(session, first_id + len(plan.lines))
@@ -191,18 +192,6 @@ async def _reserve(session: Session, plan: Plan, view: ChainView, first_id: int,
     ]
     await journal.write_steps(session, steps, now)
     return True
-
-
-async def _number(session: Session, lines: Sequence[Line], settlement_id: UUID, first_id: int) -> None:
-    for i, line in enumerate(lines):
-        await rewards.update_reward(
-            session,
-            line.reward_id,
-            settlement_id=settlement_id,
-            seq=first_id + i,
-            payout_address=line.payout_address,
-            offset_wei=line.offset_wei,
-        )
 
 
 async def _settle_off_chain(session: Session, plan: Plan, now: datetime) -> None:

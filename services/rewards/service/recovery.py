@@ -1,7 +1,6 @@
 """Recovery: the chain is ahead of a restored database. What it settled is read back and never paid again."""
 
 from collections.abc import Sequence
-from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
 
@@ -9,6 +8,7 @@ from chassis.chain.intents import advance_lane
 from chassis.clock import utc_now
 from chassis.db import Session
 from chassis.ids import new_id
+from chassis.signatures import to_checksum_address
 from services.rewards.domain.ledger import Code
 from services.rewards.domain.planning import epoch_of
 from services.rewards.domain.recovery import Known, Settled, Share, share_out
@@ -17,11 +17,13 @@ from services.rewards.errors import SettlementMismatch
 from services.rewards.models import LANE
 from services.rewards.repository import facts, ledger, payouts, rewards
 from services.rewards.service import journal
-from services.rewards.service.outcomes import mint_reward
+from services.rewards.service.outcomes import mint_settlement
 from services.rewards.service.refunds import apply_refunds
 from services.rewards.service.terms import current_parameters
 
 LIMIT = 20
+NOBODY = "0x" + "00" * 20
+"""Stands for the address of a reward that was set off entirely: the calldata does not tell it."""
 
 
 async def list_forgotten(session: Session) -> list[Any]:
@@ -53,7 +55,8 @@ async def recover_settlement(session: Session, *, settled: Settled) -> bool:
     receivables = {member: int(row.receivable_wei) for member, row in owing.items()}
     for i, (row, share) in enumerate(zip(rows, shares, strict=True)):
         numbered = {"settlement_id": settlement_id, "seq": settled.first_id + i}
-        await _mark(session, row, share, receivables, place=place, numbered=numbered)
+        await _mark(session, row, share, receivables, numbered)
+    await mint_settlement(session, settlement_id, place)
     await facts.set_receivables(session, receivables)
     await payouts.set_next_seq(session, settled.first_id + len(rows))
     await payouts.set_problem(session, None)
@@ -94,9 +97,7 @@ async def _insert_settlement(session: Session, settled: Settled) -> UUID:
     return settlement_id
 
 
-async def _mark(
-    session: Session, row: Any, share: Share, receivables: dict[UUID, int], *, place: journal.Place, numbered: Any
-) -> None:
+async def _mark(session: Session, row: Any, share: Share, receivables: dict[UUID, int], numbered: Any) -> None:
     """What is missing from the amount it earned was an offset as far as refunds are known, else an earlier cut."""
     now = utc_now()
     missing = row.earned_wei - share.minted_wei
@@ -106,7 +107,7 @@ async def _mark(
     code = Code.ACCRUAL if amount > row.amount_wei else Code.CANCEL
     await ledger.insert_entries(session, [ledger.Entry(code, amount - row.amount_wei, row)], now)
     values = numbered | {
-        "payout_address": share.payout_address,
+        "payout_address": to_checksum_address(share.payout_address or NOBODY),
         "amount_wei": amount,
         "offset_wei": offset,
         "is_verified": True,
@@ -114,8 +115,6 @@ async def _mark(
     await rewards.update_reward(session, row.id, **values)
     step = journal.Step(row.id, "recovered", "recovered", {"seq": values["seq"], "amount_wei": str(amount)})
     await journal.write_steps(session, [step], now)
-    marked = SimpleNamespace(**(row._asdict() | values | {"status": Status.SUBMITTED}))
-    await mint_reward(session, marked, place, now)
 
 
 async def catch_up_nonce(session: Session, *, chain_nonce: int, chain_next_id: int) -> bool:

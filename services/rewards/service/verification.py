@@ -5,21 +5,17 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from chassis.bus import PARTITIONS, Record, dead_letter_topic, partition_of
 from chassis.clock import utc_now
 from chassis.db import Session
-from chassis.envelope import CONTENT_TYPE, Envelope
-from chassis.outbox import publish_copy
-from events.jobs import TransactionCompleted
 from services.rewards.domain.facts import TransactionFacts
 from services.rewards.domain.ledger import Code
 from services.rewards.domain.states import Reason, Recording, Status, Verification
 from services.rewards.repository import facts, ledger, rewards, transactions
 from services.rewards.service import journal
 from services.rewards.service.accrual import accrue_transaction, facts_of
+from services.rewards.service.dead_letters import UNCONFIRMED, dead_letter
 from services.rewards.service.review import review_rewards
 
-GROUP = "rewards"
 SANDBOX = "sandbox"
 LOCAL_CHAIN_ID = 31337
 
@@ -78,21 +74,9 @@ async def _refuse_forged(session: Session, recorded: Any, true_facts: Transactio
         verification=Verification.FORGED,
         verify_at=None,
     )
-    publish_copy(session, _dead_letter(transaction_id, recorded.event))
+    dead_letter(session, transaction_id, recorded.event, UNCONFIRMED)
     if true_facts is not None:
         await _record_truth(session, recorded, true_facts)
-
-
-def _dead_letter(transaction_id: UUID, event: Any) -> Record:
-    key = str(transaction_id).encode()
-    headers = (
-        ("content-type", CONTENT_TYPE.encode()),
-        ("dlq-reason", b"the jobs service does not confirm this transaction"),
-        ("dlq-partition", str(partition_of(key, PARTITIONS)).encode()),
-        ("dlq-attempts", b"1"),
-    )
-    topic = dead_letter_topic(TransactionCompleted.topic(), GROUP)
-    return Record(topic, key, Envelope.model_validate(event).to_bytes(), headers)
 
 
 async def _record_truth(session: Session, recorded: Any, true_facts: TransactionFacts) -> None:
