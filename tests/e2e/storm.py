@@ -6,10 +6,15 @@ import json
 import random
 import time
 from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
+from urllib.parse import urlsplit
 
 from chassis.bus import Bus, BusUnavailable, Record, bus_from_url
 from events.registry import TOPICS
+from scripts.api import eventually
 from tests.e2e.invariants import HeadWatch, Node
 from tests.e2e.network import Network
 
@@ -27,19 +32,16 @@ class Echo:
 
     async def follow(self) -> None:
         """Echo what comes until cancelled."""
-        async with asyncio.TaskGroup() as group:
-            for topic in TOPICS:
-                group.create_task(self._listen(topic))
-            group.create_task(self._speak())
-
-    async def _listen(self, topic: str) -> None:
-        async for delivery in self.bus.read(topic, start=0, follow=True):
-            self.heard.setdefault(json.loads(delivery.record.value or b"{}")["id"], delivery.record)
-
-    async def _speak(self) -> None:
-        while True:
-            await asyncio.sleep(self.dice.uniform(0.2, 1.0))
-            await self.once(share=0.5)
+        member = await self.bus.consume("echo", TOPICS)
+        try:
+            while True:
+                for delivery in await member.fetch(max_records=500, timeout_seconds=0.5):
+                    event = json.loads(delivery.record.value or b"{}")["id"]
+                    self.heard.setdefault(event, delivery.record)
+                await self.once(share=0.5)
+                await asyncio.sleep(self.dice.uniform(0.2, 1.0))
+        finally:
+            await member.close()
 
     async def once(self, share: float = 1.0) -> None:
         """Publish a random share of what is still to be told, shuffled over all topics and keys."""
@@ -58,13 +60,30 @@ class Echo:
 
 
 async def kill_every(network: Network, seconds: float, dice: random.Random, killed: Counter[str]) -> None:
-    """SIGKILL one process after the other, in an order that `dice` gives, until cancelled."""
+    """SIGKILL one process every few seconds, until cancelled: the least often killed first.
+
+    Not before all serve again: on a machine where a start takes longer than that, none would ever get up.
+    """
     while True:
-        for name in dice.sample(PROCESSES, k=len(PROCESSES)):
-            await asyncio.sleep(seconds)
-            with contextlib.suppress(ProcessLookupError):
-                network.kill(name)
-                killed[name] += 1
+        await asyncio.sleep(seconds)
+        for name in PROCESSES:
+            await eventually(f"{name} serves again", partial(_serves, network, name), seconds=120)
+        name = min(dice.sample(PROCESSES, k=len(PROCESSES)), key=killed.__getitem__)
+        with contextlib.suppress(ProcessLookupError):
+            network.kill(name)
+            killed[name] += 1
+
+
+async def _serves(network: Network, name: str) -> bool:
+    told = network.endpoints
+    url = urlsplit(told["gateway"] if name == "gateway" else told["services"][name])
+    try:
+        _, writer = await asyncio.open_connection(url.hostname, url.port)
+        writer.close()
+        await writer.wait_closed()
+    except OSError:
+        return False
+    return True
 
 
 async def watch_head(node: Node, heads: HeadWatch) -> None:
@@ -72,9 +91,14 @@ async def watch_head(node: Node, heads: HeadWatch) -> None:
     while True:
         asked_at = time.time()
         heads.saw(await node.block_number(), asked_at)
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(0.1)
 
 
-def bus_of(network: Network) -> Bus:
+@asynccontextmanager
+async def bus_of(network: Network) -> AsyncIterator[Bus]:
     """The running network's bus."""
-    return bus_from_url(network.endpoints["dsn"]["events"])
+    bus = bus_from_url(network.endpoints["dsn"]["events"])
+    try:
+        yield bus
+    finally:
+        await bus.close()

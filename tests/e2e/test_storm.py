@@ -95,9 +95,8 @@ async def during(*troubles: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
 async def test_storm(network: Network) -> None:
     dice, heads, killed = random.Random(SEED), HeadWatch(), Counter[str]()
     told = network.endpoints
-    bus = bus_of(network)
-    async with HttpClient(timeout_seconds=10.0) as http:
-        api = Api(told["gateway"], http, patience_seconds=90)
+    async with HttpClient(timeout_seconds=10.0) as http, bus_of(network) as bus:
+        api = Api(told["gateway"], http, patience_seconds=180)
         node = Node(told["rpc"], http)
         connectors = await meet(api)
         engagements = list(await asyncio.gather(*(engage(api, n, connectors) for n in range(ENGAGEMENTS))))
@@ -114,7 +113,6 @@ async def test_storm(network: Network) -> None:
         await eventually("all is read", lambda: everything_read(network), seconds=60, every=0.5)
         await exact(network, http, expected, connectors)
         seen = await check_all(network.endpoints, http, heads=heads)
-    await bus.close()
     times = [count for topic in seen.log if not topic.endswith(".dlq") for count in copies_of(seen, topic).values()]
     assert min(times) >= 3
     assert len([one for one in engagements for _ in one.paid]) == ENGAGEMENTS * INVOICES
@@ -144,16 +142,13 @@ async def audited(api: Api, total: int) -> bool:
 
 async def everything_read(network: Network) -> bool:
     """True once every group is at the end of its topics."""
-    bus = bus_of(network)
-    try:
+    async with bus_of(network) as bus:
         for group in ("jobs", "rewards"):
             reached = await bus.committed(group, TOPICS)
             ends = await bus.end_offsets({at.topic for at in reached})
             if any(reached.get(at, 0) < end for at, end in ends.items()):
                 return False
         return True
-    finally:
-        await bus.close()
 
 
 async def exact(
