@@ -36,7 +36,7 @@ class Network:
 
     run_folder: Path
     port: int
-    process: subprocess.Popen[str]
+    process: subprocess.Popen[bytes]
 
     @property
     def endpoints(self) -> Endpoints:
@@ -71,21 +71,20 @@ class Network:
 
 def start(run_folder: Path, **more: str) -> Network:
     """Start a network and wait until it says where everything is."""
-    port = free_port()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "scripts.dev"],
-        cwd=ROOT,
-        env=environment(run_folder, port, **more),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    port, said = free_port(), run_folder / "supervisor.log"
+    with said.open("ab") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "scripts.dev"],
+            cwd=ROOT,
+            env=environment(run_folder, port, **more),
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
     network = Network(run_folder, port, process)
     deadline = time.monotonic() + 240
     while not (run_folder / "endpoints.json").exists():
         if process.poll() is not None:
-            assert process.stdout is not None
-            raise AssertionError(f"the network did not start: {process.stdout.read()[-2000:]}")
+            raise AssertionError(f"the network did not start: {said.read_text()[-2000:]}")
         if time.monotonic() > deadline:
             network.stop()
             raise AssertionError("the network was not ready within 240 s")
