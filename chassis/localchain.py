@@ -98,11 +98,28 @@ def restore_state(state_file: Path) -> None:
     A chain without any whole state starts empty; whoever remembers the old one then refuses to sign.
     """
     previous = _previous(state_file)
-    if not state_file.exists() or _is_whole(state_file):
+    if state_file.exists() and not _is_whole(state_file):
+        state_file.replace(state_file.with_suffix(".broken"))
+        if previous.exists():
+            shutil.copyfile(previous, state_file)
+    if state_file.exists():
+        _keep_one_genesis(state_file)
+
+
+def _keep_one_genesis(state_file: Path) -> None:
+    """Every start of anvil adds a block 0 of its own to the state, and any of them may win at the next start.
+
+    The chain's is the oldest: without the others, who pinned its hash finds it again.
+    """
+    state = json.loads(state_file.read_bytes())
+    first = [block for block in state["blocks"] if int(block["header"]["number"], 16) == 0]
+    if len(first) < 2:
         return
-    state_file.replace(state_file.with_suffix(".broken"))
-    if previous.exists():
-        shutil.copyfile(previous, state_file)
+    oldest = min(first, key=lambda block: int(block["header"]["timestamp"], 16))
+    state["blocks"] = [block for block in state["blocks"] if block is oldest or block not in first]
+    copy = state_file.with_suffix(".pruned")
+    copy.write_text(json.dumps(state, separators=(",", ":")))
+    copy.replace(state_file)
 
 
 class Ticker:

@@ -133,6 +133,22 @@ async def test_the_state_and_the_time_go_on_after_a_restart(tmp_path: Path) -> N
     await chain.stop()
 
 
+async def test_the_genesis_stays_the_same_over_many_restarts(tmp_path: Path) -> None:
+    genesis: set[str] = set()
+    for _ in range(6):
+        async with LocalChain(tmp_path, block_seconds=0.02) as chain:
+            client = ChainClient(chain.rpc)
+            await pay(client)
+            await eventually(lambda client=client: _has_mined(client))
+            genesis.add((await chain.rpc.call("eth_getBlockByNumber", "0x0", False))["hash"])
+        await asyncio.sleep(1.0)  # its own clock would give each start another block 0
+    assert len(genesis) == 1
+
+
+async def _has_mined(client: ChainClient) -> bool:
+    return await client.block_number() > 0
+
+
 async def test_a_state_cut_off_while_writing_is_replaced_by_the_last_whole_one(tmp_path: Path) -> None:
     chain = LocalChain(tmp_path, mine=False)
     await chain.start()
