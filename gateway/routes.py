@@ -1,4 +1,4 @@
-"""The gateway's own pages, in FastAPI: the merged document, its reader, health, readiness and metrics."""
+"""The gateway's own pages, in FastAPI: the documents, their reader, health, readiness and metrics."""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -13,6 +13,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from chassis.http import HttpClient, HttpUnavailable
 from chassis.problems import install_problem_handlers
 from chassis.telemetry import READY, RequestMiddleware
+from gateway import asyncapi
 
 _CACHE = "public, max-age=60"
 
@@ -64,21 +65,22 @@ def build_surface(
     )
     app.router.routes[:] = [route for route in app.router.routes if getattr(route, "path", "") != "/openapi.json"]
     install_problem_handlers(app)
-    _add_document(app, document)
+    _add_document(app, "/openapi.json", lambda: document)
+    _add_document(app, "/asyncapi.json", asyncapi.document_bytes)
     _add_operations(app, readiness)
     app.add_middleware(RequestMiddleware, service="gateway")
     return app
 
 
-def _add_document(app: FastAPI, document: bytes) -> None:
-    etag = f'"{sha256(document).hexdigest()[:32]}"'
-
-    @app.api_route("/openapi.json", methods=["GET", "HEAD"], include_in_schema=False)
-    async def openapi_document(request: Request) -> Response:
+def _add_document(app: FastAPI, path: str, document: Callable[[], bytes]) -> None:
+    @app.api_route(path, methods=["GET", "HEAD"], include_in_schema=False)
+    async def describe(request: Request) -> Response:
+        content = document()
+        etag = f'"{sha256(content).hexdigest()[:32]}"'
         headers = {"ETag": etag, "Cache-Control": _CACHE}
         if request.headers.get("if-none-match") == etag:
             return Response(status_code=304, headers=headers)
-        return Response(document, media_type="application/json", headers=headers)
+        return Response(content, media_type="application/json", headers=headers)
 
 
 def _add_operations(app: FastAPI, readiness: Callable[[], Readiness]) -> None:
