@@ -28,7 +28,7 @@ from chassis.headers import pack_headers, unpack_headers
 from chassis.ids import new_id
 from chassis.retries import is_transient, pause_seconds, wait_for
 from chassis.sql import driver_of
-from chassis.telemetry import current_traceparent, log
+from chassis.telemetry import current_traceparent, log, traceparent_from
 
 SHARDS = 16
 MAX_EVENT_BYTES = 1_000_000
@@ -47,7 +47,7 @@ class _Pending:
     event: Event
     event_id: UUID
     time: datetime
-    traceparent: str | None
+    traceparent: str
 
 
 @dataclass(slots=True)
@@ -57,8 +57,9 @@ class _Buffer:
 
 
 def publish(session: Session, event: Event) -> None:
-    """Publish `event` if and when this unit of work commits, as the next of its key."""
-    _buffer(session).events.append(_Pending(event, new_id(), utc_now(), current_traceparent()))
+    """Publish `event` if and when this unit of work commits, as the next of its key; outside a trace it begins one."""
+    trace = current_traceparent() or traceparent_from(None)
+    _buffer(session).events.append(_Pending(event, new_id(), utc_now(), trace))
 
 
 def publish_copy(session: Session, record: Record) -> None:

@@ -1,6 +1,6 @@
 """Look at the bus, write to it, and deal with parked events: `python -m scripts.events --help`.
 
-The bus is found through `.run/endpoints.json` of the running system, or named with --bus-url.
+The bus is found through `.run/endpoints.json` (RUN_DIR) of the running system, or named with --bus-url.
 """
 
 import asyncio
@@ -8,6 +8,7 @@ import base64
 import contextlib
 import importlib
 import json
+import os
 import sys
 from collections.abc import Coroutine
 from pathlib import Path
@@ -22,7 +23,7 @@ from chassis.errors import BadRequest
 from chassis.replay import Parked, find_parked, list_parked, replay_parked
 from events.registry import EVENTS, PARTITIONS, TOPICS
 
-ENDPOINTS = Path(__file__).resolve().parent.parent / ".run" / "endpoints.json"
+RUN_FOLDER = Path(__file__).resolve().parent.parent / ".run"
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
 parked_app = typer.Typer(no_args_is_help=True, help="Events whose handler kept failing, and those of their key behind.")
@@ -194,10 +195,11 @@ def _subscriptions_of(service: str) -> Subscriptions:
 
 
 def _endpoint(name: str) -> str | None:
+    path = Path(os.environ.get("RUN_DIR", RUN_FOLDER)) / "endpoints.json"
     try:
-        endpoints = json.loads(ENDPOINTS.read_text())
+        endpoints = json.loads(path.read_text())
     except FileNotFoundError:
-        _fail("nothing runs here (.run/endpoints.json is missing): start it with `make run`, or name the URL")
+        _fail(f"nothing runs here ({path} is missing): start it with `make run`, or name the URL")
     if name == "events" and endpoints.get("kafka"):
         return f"kafka://{endpoints['kafka']}"
     found: str | None = endpoints["dsn"].get(name)

@@ -65,6 +65,12 @@ class Managed:
         return lines[-1][:300] if lines else ""
 
 
+def inherited(environment: Mapping[str, str]) -> dict[str, str]:
+    """What a process takes over from our environment: all but the wish to compile every module at each start, which
+    would take a restart several times as long."""
+    return {name: value for name, value in environment.items() if name != "PYTHONDONTWRITEBYTECODE"}
+
+
 def service_command(name: str, port: int) -> list[str]:
     """The command line that serves one service on `port`, or the gateway on its `GATEWAY_PORT`."""
     if name == "gateway":  # it brings its own server options and connection guard

@@ -23,7 +23,7 @@ from chassis.http import HttpClient, HttpUnavailable
 from chassis.localchain import LocalChain, LocalChainError
 from chassis.testing import with_database
 from scripts.deploy_contracts import Deployment, deploy
-from scripts.processes import Managed, service_command, stop_all
+from scripts.processes import Managed, inherited, service_command, stop_all
 from scripts.secrets_file import Secrets, load_or_make, write_private
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -210,7 +210,7 @@ class Stack:
         for name in SERVICES:
             ours[f"{name.upper()}_DATABASE_URL"] = self.dsns[name]
             ours[f"{name.upper()}_URL"] = f"http://127.0.0.1:{ports[name]}"
-        return {"PYTHONPATH": str(ROOT), **ours, **os.environ}
+        return {"PYTHONPATH": str(ROOT), **ours, **inherited(os.environ)}
 
     async def _until_ready(self, managed: Managed, *, seconds: float = 90.0) -> None:
         deadline = time.monotonic() + seconds

@@ -5,6 +5,7 @@ import base64
 import json
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -119,3 +120,15 @@ def test_parked_events_are_listed_shown_and_replayed(dsn: str, monkeypatch: pyte
     assert (done.exit_code, json.loads(done.stdout)) == (0, {"done": 2, "failed": 0})
     assert asyncio.run(_effects(dsn)) == {"a": [0, 1]}
     assert lines(run("parked", "list", "shop", "--database-url", dsn)) == []
+
+
+def test_the_running_system_is_found_through_its_folder(
+    dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RUN_DIR", str(tmp_path))
+    missing = run("tail", COMPLETED, "--once")
+    assert missing.exit_code == 1
+    assert str(tmp_path / "endpoints.json") in missing.output
+    (tmp_path / "endpoints.json").write_text(json.dumps({"kafka": None, "dsn": {"events": dsn}}))
+    assert run("publish", COMPLETED, "k", stdin=b"{}").exit_code == 0
+    assert [line["key"] for line in lines(run("tail", COMPLETED, "--from", "0", "--once"))] == ["k"]

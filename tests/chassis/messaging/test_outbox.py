@@ -87,6 +87,17 @@ async def test_the_envelope_is_a_cloud_event_for_the_sdk_too(database: Database)
     assert json.loads(record.value or b"")["time"].endswith("Z")
 
 
+async def test_an_event_of_no_request_begins_a_trace(database: Database) -> None:
+    bus = MemoryBus()
+    async with database.unit_of_work() as session:
+        publish(session, OrderPlaced(order="a", number=1))
+        publish(session, OrderPlaced(order="a", number=2))
+    await relay_all(Relay(database, bus))
+    traces = [json.loads(delivery.record.value or b"")["traceparent"] for delivery in await read_all(bus, TOPIC)]
+    assert all(trace == "00-" + trace[3:35] + "-" + trace[36:52] + "-01" for trace in traces)
+    assert len({trace[3:35] for trace in traces}) == 2
+
+
 async def test_concurrent_writers_and_two_relays_keep_the_order_of_commits(database: Database, sql_bus: SqlBus) -> None:
     """Each unit of work writes an effect while it holds the key's row, so the effects tell the order of commits."""
     stopping = asyncio.Event()
