@@ -221,6 +221,11 @@ class LocalChain:
         return f"http://127.0.0.1:{self.port}"
 
     @property
+    def state_file(self) -> Path:
+        """Where the node saves the chain."""
+        return self._folder / "anvil-state.json"
+
+    @property
     def pid(self) -> int | None:
         """The node's process id, while it has been started."""
         return self._process.pid if self._process else None
@@ -250,7 +255,7 @@ class LocalChain:
         if not is_port_free(self.port):
             # Whoever listens there would answer in anvil's place.
             raise LocalChainError(f"port {self.port} is taken: stop what listens there, or choose another port")
-        state_file = self._folder / "anvil-state.json"
+        state_file = self.state_file
         await asyncio.to_thread(restore_state, state_file)
         self._process = start_anvil(
             find_anvil(), port=self.port, state_file=state_file, log_file=self._folder / "anvil.log"
@@ -268,7 +273,7 @@ class LocalChain:
 
         Raises: LocalChainError when the node does not save.
         """
-        state_file = self._folder / "anvil-state.json"
+        state_file = self.state_file
         begun_after = time.time() + 0.5  # a write under way may hold an older state
         give_up_at = time.monotonic() + 10 * STATE_SECONDS
         while await asyncio.to_thread(_mtime, state_file) < begun_after:

@@ -47,6 +47,10 @@ class Network:
         """SIGKILL one of the five processes."""
         os.kill(self.endpoints["pids"][name], signal.SIGKILL)
 
+    def kill_dependency(self, name: str) -> None:
+        """SIGKILL PostgreSQL or the node."""
+        os.kill(int(self.endpoints["infrastructure"][name]), signal.SIGKILL)
+
     def freeze(self, name: str) -> None:
         """Stop PostgreSQL or the node from running, as a machine that hangs."""
         for pid in self._family(name):

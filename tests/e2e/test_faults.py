@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import random
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import pytest
@@ -27,12 +27,13 @@ async def story_of(network: Network) -> AsyncIterator[Story]:
         yield Story(api, told["rpc"], told["contracts"]["btrst"], print)
 
 
-async def play_under(network: Network, fault: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    """The story, with `fault` going on beside it from the start."""
-    async with story_of(network) as story:
+async def play_under(network: Network, fault: Callable[[], Coroutine[Any, Any, None]], *, stories: int = 1) -> None:
+    """So many stories side by side, with `fault` going on from the start."""
+    async with AsyncExitStack() as stack:
+        told = [await stack.enter_async_context(story_of(network)) for _ in range(stories)]
         trouble = asyncio.create_task(fault())
         try:
-            await story.play()
+            await asyncio.gather(*(story.play() for story in told))
             await trouble
         finally:
             trouble.cancel()
@@ -40,17 +41,20 @@ async def play_under(network: Network, fault: Callable[[], Coroutine[Any, Any, N
                 await trouble
 
 
-@pytest.mark.parametrize("name", PROCESSES)
-async def test_kill_a_process_anywhere_in_the_story(network: Network, name: str) -> None:
-    moments = random.Random(f"kill {name}")
+async def test_kill_each_process_again_and_again(network: Network) -> None:
+    """Three stories at different moments; each of the five processes dies three times in a random order."""
+    dice = random.Random("kill")
+    victims = [name for _ in range(3) for name in dice.sample(PROCESSES, k=len(PROCESSES))]
 
     async def killer() -> None:
-        for _ in range(3):
-            await asyncio.sleep(moments.uniform(0.5, 6.0))
+        for name in victims:
+            await asyncio.sleep(dice.uniform(2.0, 4.0))
             network.kill(name)
-            await asyncio.sleep(3.0)
 
-    await play_under(network, killer)
+    before = network.endpoints["pids"]
+    await play_under(network, killer, stories=3)
+    after = network.endpoints["pids"]
+    assert {name for name in PROCESSES if before[name] != after[name]} == set(PROCESSES)
 
 
 @pytest.mark.parametrize("name", ["anvil", "postgres"])
@@ -64,3 +68,14 @@ async def test_a_dependency_is_away_for_20_seconds(network: Network, name: str) 
             network.thaw(name)
 
     await play_under(network, freezer)
+
+
+@pytest.mark.parametrize("name", ["anvil", "postgres"])
+async def test_kill_a_dependency(network: Network, name: str) -> None:
+    """The supervisor starts it again; a node that lost its last blocks is told the same transactions again."""
+
+    async def killer() -> None:
+        await asyncio.sleep(8.0)
+        network.kill_dependency(name)
+
+    await play_under(network, killer)
