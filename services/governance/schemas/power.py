@@ -3,12 +3,20 @@
 from typing import Annotated
 from uuid import UUID
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, WithJsonSchema
 
 from chassis.clock import Timestamp
 from chassis.money import MAX_UINT256, Wei
 from chassis.web import ReadModel, StrictModel
 from services.governance.schemas.fields import Address, Signature
+
+
+# Without a maximum in the document: it would be written as a float, which is another number.
+Expiry = Annotated[
+    int,
+    Field(ge=0, le=MAX_UINT256),
+    WithJsonSchema({"type": "integer", "minimum": 0, "description": "Chain time, Unix seconds; at most 2^256 - 1"}),
+]
 
 
 class VotingPowerRead(ReadModel):
@@ -40,7 +48,7 @@ class DelegationCreate(StrictModel):
     delegator: Address
     delegatee: Address
     nonce: Annotated[int, Field(ge=0, le=2**53 - 1)]
-    expiry: Annotated[int, Field(ge=0, lt=MAX_UINT256 + 1, description="Chain time, Unix seconds")]
+    expiry: Expiry
     signature: Signature
 
 
