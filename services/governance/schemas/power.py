@@ -10,7 +10,6 @@ from chassis.money import MAX_UINT256, Wei
 from chassis.web import ReadModel, StrictModel
 from services.governance.schemas.fields import Address, Signature
 
-
 # Without a maximum in the document: it would be written as a float, which is another number.
 Expiry = Annotated[
     int,
