@@ -3,6 +3,7 @@ SHELL := /bin/sh
 .DEFAULT_GOAL := help
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
+unexport PYTHONDONTWRITEBYTECODE  # five processes start from bytecode three times as fast
 BIN := .venv/bin
 RUN_DIR ?= .run
 WORKERS ?= 3

@@ -4,18 +4,19 @@ from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
-from asyncpg.exceptions import InternalClientError
+import asyncpg
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from chassis.errors import BadRequest, DomainError, NotFound, Unavailable, Unprocessable
+from chassis.retries import is_transient
 from chassis.telemetry import log
 
 MEDIA_TYPE = "application/problem+json"
@@ -157,7 +158,7 @@ def _methods_of(request: Request) -> list[str]:
 
 
 async def _on_database_error(request: Request, error: Exception) -> JSONResponse:
-    if not is_unavailable(error):
+    if not is_transient(error):
         return await _on_fault(request, error)
     log.warning("database_unavailable", error=str(error)[:300])
     return _answer(request, Unavailable("The database does not answer", code="database_unavailable"))
@@ -170,12 +171,10 @@ async def _on_fault(request: Request, error: Exception) -> JSONResponse:
     return _answer(request, fault)
 
 
-def is_unavailable(error: BaseException) -> bool:
-    """True when `error` says that the database is away or going away, so that trying again later may work."""
-    away = (OperationalError, InterfaceError, InternalClientError, PoolTimeoutError, ConnectionError, TimeoutError)
-    if isinstance(error, away):
-        return True
-    return isinstance(error, DBAPIError) and error.connection_invalidated
+_DATABASE_ERRORS = (
+    *(DBAPIError, PoolTimeoutError, ConnectionError, TimeoutError),
+    *(asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError),
+)
 
 
 class FaultBarrier:
@@ -207,6 +206,6 @@ def install_problem_handlers(app: FastAPI) -> None:
     app.add_exception_handler(DomainError, _on_domain_error)
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(HTTPException, _on_http_exception)
-    for kind in (DBAPIError, InternalClientError, PoolTimeoutError, ConnectionError, TimeoutError):
+    for kind in _DATABASE_ERRORS:
         app.add_exception_handler(kind, _on_database_error)
     app.add_middleware(FaultBarrier)

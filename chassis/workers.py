@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from chassis.context import Context
-from chassis.problems import is_unavailable
+from chassis.retries import is_transient
 from chassis.telemetry import WORKER_RUNS, log
 
 MAX_BACK_OFF_SECONDS = 5.0
@@ -41,7 +41,7 @@ async def run_worker(worker: Worker, context: Context, stopping: asyncio.Event) 
 
 
 def _report(worker: Worker, error: Exception) -> None:
-    if is_unavailable(error):
+    if is_transient(error):
         log.warning("worker_waits", worker=worker.name, error=str(error)[:300])
     else:
         log.error("worker_failed", worker=worker.name, exc_info=error)

@@ -7,7 +7,7 @@ from fastapi import FastAPI
 
 from chassis.app import Service, Worker, create_app
 from chassis.context import Context
-from chassis.problems import is_unavailable
+from chassis.retries import is_transient
 from chassis.telemetry import log
 from services.identity.models import metadata
 from services.identity.routes import internal, members, sessions, wallets
@@ -23,7 +23,7 @@ async def open_service(context: Context) -> AsyncIterator[Resources]:
         await rotate_keys(context)
         await ensure_admin(context)
     except Exception as error:
-        if not is_unavailable(error):
+        if not is_transient(error):
             raise
         log.warning("database_unavailable_at_start", error=str(error)[:300])  # the workers try again
     resources = open_resources(context.settings)
