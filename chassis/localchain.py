@@ -31,10 +31,14 @@ class LocalChainError(Exception):
 
 
 def find_anvil(root: Path = _ROOT) -> Path:
-    """The anvil binary: the platform's npm package (needs no Node), npm's link, or the PATH.
+    """The anvil binary: what ANVIL names, the platform's npm package (needs no Node), npm's link, or the PATH.
 
     Raises: LocalChainError when there is none.
     """
+    if named := os.environ.get("ANVIL"):
+        if not os.access(named, os.X_OK):
+            raise LocalChainError(f"ANVIL={named} is not a program: unset it, or name the anvil to use")
+        return Path(named)
     packages = root / "node_modules" / "@foundry-rs"
     for candidate in sorted(packages.glob("anvil-*/bin/anvil")):
         if os.access(candidate, os.X_OK):
@@ -42,7 +46,7 @@ def find_anvil(root: Path = _ROOT) -> Path:
     linked = root / "node_modules" / ".bin" / "anvil"
     found = str(linked) if linked.exists() else shutil.which("anvil")
     if found is None:
-        raise LocalChainError("anvil is missing: run `npm ci` in the checkout")
+        raise LocalChainError("anvil is missing: run `npm ci` in the checkout, or set ANVIL to its path")
     return Path(found)
 
 
