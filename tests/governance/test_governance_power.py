@@ -98,6 +98,16 @@ async def test_the_parameters_in_force_and_their_history(service: Running) -> No
     assert made["calls"][0]["calldata"][10:74] == (2).to_bytes(32, "big").hex()
 
 
+async def test_version_0_is_in_force_although_the_chain_clock_runs_ahead(service: Running) -> None:
+    async with service.database.unit_of_work() as session:
+        await parameters.record_version(
+            session, version=0, values=GENESIS_PARAMETERS, effective_at=datetime.fromisoformat("2999-01-01T00:00:00Z"),
+            block_number=50, chain_tx_hash="0x01",
+        )  # fmt: skip
+    answer = await service.client.get("/v1/parameters")
+    assert (answer.status_code, answer.json()["version"], answer.json()["block_number"]) == (200, 0, 50)
+
+
 async def test_another_genesis_on_chain_is_not_accepted(service: Running) -> None:
     with pytest.raises(parameters.GenesisDiffers):
         async with service.database.unit_of_work() as session:

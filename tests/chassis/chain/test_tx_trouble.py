@@ -213,6 +213,7 @@ async def test_another_chain_under_the_same_database_is_refused(world: World, tm
     manager = world.manager()
     await manager.tick()
     await world.reserve()
+    await settle(1.1)  # a node's block 0 carries the second of its start: two of one second share its hash
     async with LocalChain(tmp_path / "other", mine=False) as other:
         client = ChainClient(JsonRpc([other.url]))
         await client.rpc.call("anvil_setBalance", world.key.address, hex(10**21))
