@@ -235,6 +235,24 @@ async def test_a_failed_settlement_is_planned_anew_with_the_same_numbers(paid: P
     await paid.check_invariants(paid_story)
 
 
+async def test_refunds_around_a_failed_settlement_take_back_each_cent_once(paid: PaidWorld, paid_story: Story):
+    """One while the chain tx is under way becomes a debt; the next, before the new one, cuts only what that left."""
+    await paid_story.begin()
+    event = await paid_story.pay()
+    await paid.settle()
+    await paid.execute("UPDATE chain_intents SET gas_limit = 60000")
+    await paid.tell(paid_story.refunded(event, 25_000))
+    for _ in range(5):
+        await paid.follow()
+        await paid.network.mine(3)
+        await paid.mend()
+    assert await paid.settled_statuses() == ["freed"]
+    await paid.tell(paid_story.refunded(event, 25_000, before=25_000))
+    await paid.payout()
+    assert {(row.status, row.minted_wei) for row in await paid.rewards()} == {("minted", TWENTY // 2)}
+    await paid.check_invariants(paid_story)
+
+
 async def test_a_restored_database_reads_back_what_it_has_forgotten(
     paid: PaidWorld, paid_story: Story, postgres_dsn: str
 ):

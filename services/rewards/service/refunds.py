@@ -90,14 +90,16 @@ async def _settle_refund(session: Session, row: Any, entitled_wei: int, now: dat
 
 
 async def _reduce(session: Session, row: Any, entitled_wei: int, now: datetime) -> None:
-    cut = row.amount_wei - entitled_wei
+    # a refund that met an earlier settlement of this reward, which failed, is a debt already: never take it twice
+    cut = clawback(earned_wei=row.amount_wei, entitled_wei=entitled_wei, clawed_back_wei=row.clawed_back_wei)
     if cut <= 0:
         return
+    left_wei = row.amount_wei - cut
     await ledger.insert_entries(session, [ledger.Entry(Code.CANCEL, -cut, row)], now)
-    data = {"amount_wei": str(-cut), "left_wei": str(entitled_wei)}
+    data = {"amount_wei": str(-cut), "left_wei": str(left_wei)}
     steps = [journal.Step(row.id, "refund", "reduced", data)]
-    values: dict[str, Any] = {"amount_wei": entitled_wei}
-    if entitled_wei == 0:
+    values: dict[str, Any] = {"amount_wei": left_wei}
+    if left_wei == 0:
         values |= {"status": Status.CANCELLED, "reason": Reason.ZERO_AMOUNT, "check_at": None}
         steps.append(journal.Step(row.id, Status.CANCELLED, Reason.ZERO_AMOUNT))
         journal.tell_cancelled(session, row, Reason.ZERO_AMOUNT, now)
