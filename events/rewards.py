@@ -20,6 +20,11 @@ class _RewardEvent(Event):
     kind: Kind
     amount_wei: Wei
     price_usd_e8: int | None
+    chain_tx_hash: str | None = None
+    """The chain tx that pays the reward, and its block: null before there is one."""
+
+    block_number: int | None = None
+    block_hash: str | None = None
 
 
 class RewardAccrued(_RewardEvent):

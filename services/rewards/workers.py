@@ -297,6 +297,9 @@ async def follow_chain(context: Context) -> bool:
     if not is_busy and time.monotonic() < side.next_tick_at:
         return False
     side.report = await side.manager.tick()
+    if is_busy:
+        async with context.database.unit_of_work() as session:
+            await outcomes.note_sent(session)
     side.next_tick_at = time.monotonic() + context.settings.idle_chain_seconds
     return False
 

@@ -23,7 +23,7 @@ async def test_both_sides_of_a_transaction_are_settled_in_one_chain_tx(paid: Pai
     completed = await paid_story.pay()
     assert await paid.settle()
     await paid.follow()
-    assert {row.status for row in await paid.rewards()} == {"queued"}
+    assert {row.status for row in await paid.rewards()} == {"submitted"}
     await paid.network.mine()
     await paid.follow()
     found = await paid.rewards(completed.transaction_id)
@@ -232,6 +232,22 @@ async def test_a_failed_settlement_is_planned_anew_with_the_same_numbers(paid: P
     await paid.payout()
     assert {row.minted_wei for row in await paid.rewards(second.transaction_id)} == {TWENTY}
     assert {row.status for row in await paid.rewards()} == {"minted"}
+    await paid.check_invariants(paid_story)
+
+
+async def test_a_reward_is_submitted_as_soon_as_its_chain_tx_exists(paid: PaidWorld, paid_story: Story):
+    await paid_story.begin()
+    await paid_story.pay()
+    await paid.settle()
+    assert {row.status for row in await paid.rewards()} == {"queued"}
+    await paid.follow()
+    await paid.follow()
+    assert {(row.status, row.block_number) for row in await paid.rewards()} == {("submitted", None)}
+    await paid.network.mine(3)
+    await paid.follow()
+    assert {row.status for row in await paid.rewards()} == {"minted"}
+    steps = [row.step for row in await paid.rows(select(models.reward_steps).order_by(models.reward_steps.c.id))]
+    assert steps.count("submitted") == 2
     await paid.check_invariants(paid_story)
 
 

@@ -78,7 +78,8 @@ def tell_cancelled(session: Session, row: Any, reason: Reason, at: datetime) -> 
 
 def tell_reversed(session: Session, row: Any, at: datetime) -> None:
     """Publish that a minted reward's transaction was refunded in full."""
-    publish(session, RewardReversed(**_common(row), reversed_at=at))
+    place = {"chain_tx_hash": row.chain_tx_hash, "block_number": row.block_number, "block_hash": row.block_hash}
+    publish(session, RewardReversed(**_common(row), **place, reversed_at=at))
 
 
 def tell_minted(session: Session, row: Any, *, minted_wei: int, place: Place, at: datetime) -> None:

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from chassis.chain.intents import Intent, list_in_flight
+from chassis.chain.intents import Intent, IntentState, list_in_flight
 from chassis.clock import utc_now
 from chassis.db import Session
 from services.rewards.domain.ledger import Code
@@ -17,9 +17,29 @@ from services.rewards.service import journal
 from services.rewards.service.journal import Place
 from services.rewards.service.refunds import reverse
 
+_SENT = frozenset({IntentState.SIGNED, IntentState.BROADCAST})
+
+
+async def note_sent(session: Session) -> int:
+    """Rewards whose chain tx exists, signed and stored, are `submitted`; how many have become so."""
+    signed = [intent for intent in await list_in_flight(session, LANE) if intent.state in _SENT]
+    changed = 0
+    for intent in signed:
+        settlement = await payouts.lock_settlement(session, settlement_of(intent))
+        if settlement.status != "reserved":
+            continue
+        rows = [row for row in await _lock_rows(session, settlement.id) if row.status == Status.QUEUED]
+        if not rows:
+            continue
+        await rewards.update_rewards(session, [row.id for row in rows], status=Status.SUBMITTED)
+        steps = [journal.Step(row.id, Status.SUBMITTED, Status.SUBMITTED, {"nonce": intent.nonce}) for row in rows]
+        await journal.write_steps(session, steps, utc_now())
+        changed += len(rows)
+    return changed
+
 
 async def note_included(session: Session, *, settlement_id: UUID, place: Place) -> None:
-    """A block holds the settlement's chain tx: its rewards are `submitted`."""
+    """A block holds the settlement's chain tx: its rewards are `submitted`, if they were not before."""
     settlement = await payouts.lock_settlement(session, settlement_id)
     if settlement.status == "minted":
         return
