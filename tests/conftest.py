@@ -2,7 +2,7 @@
 
 import os
 import tempfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
@@ -11,9 +11,11 @@ import pytest
 from fastapi import FastAPI
 
 from chassis.embedded_postgres import Cluster
+from chassis.localkafka import LocalKafka, reason_unusable
 from chassis.testing import TokenMint, fresh_database, running
 
 _CLUSTER: list[Cluster] = []
+_LEFT_OUT: list[str] = []
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -31,6 +33,36 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     _CLUSTER.clear()
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Where no broker can run, the tests that need one are left out, and the last lines say so."""
+    wanted = [item for item in items if item.get_closest_marker("kafka")]
+    if wanted and (reason := reason_unusable()):
+        _LEFT_OUT.append(reason)
+        items[:] = [item for item in items if item not in wanted]
+        config.hook.pytest_deselected(items=wanted)
+
+
+def _reason_left_out(config: pytest.Config) -> str | None:
+    if config.getoption("numprocesses", None):  # the workers collect, this process sums up
+        return reason_unusable()
+    return _LEFT_OUT[0] if _LEFT_OUT else None
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """In CI a lane that cannot run is a failure."""
+    is_worker = hasattr(session.config, "workerinput")
+    if not is_worker and os.environ.get("CI") == "true" and _reason_left_out(session.config):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Say which lane did not run, and why."""
+    if reason := _reason_left_out(config):
+        terminalreporter.write_line(f"The Kafka lane did not run: {reason}", red=True)
+
+
 def _start_cluster() -> str:
     if "TEST_POSTGRES_DSN" not in os.environ:
         folder = Path(tempfile.mkdtemp(prefix="btrst-test-", dir="/var/tmp"))
@@ -46,6 +78,18 @@ def _start_cluster() -> str:
 def postgres_dsn() -> str:
     """The DSN of the run's PostgreSQL server (its maintenance database)."""
     return _start_cluster()
+
+
+@pytest.fixture(scope="session")
+def local_kafka() -> Iterator[LocalKafka]:
+    """One running broker for the tests of this process (marked `kafka`): topics of one test are there for the next."""
+    with tempfile.TemporaryDirectory(prefix="btrst-test-", dir="/var/tmp") as folder:
+        kafka = LocalKafka(Path(folder))
+        kafka.start()
+        try:
+            yield kafka
+        finally:
+            kafka.kill()
 
 
 @pytest.fixture
