@@ -14,7 +14,7 @@ from sqlalchemy import MetaData, text
 from chassis import failpoints, idempotency
 from chassis.auth import Authenticator, RemoteTokenSource, TokenSource, internal_only
 from chassis.body_limit import BodyLimit
-from chassis.bus import Bus, Subscriptions, bus_from_url
+from chassis.bus import Bus, BusUnavailable, Subscriptions, bus_from_url
 from chassis.consumer import Consumer
 from chassis.context import Context
 from chassis.db import Database
@@ -104,7 +104,7 @@ async def _running(
         http = HttpClient()
         stack.push_async_callback(http.close)
         if bus is None:
-            bus = bus_from_url(settings.bus_url)
+            bus = bus_from_url(settings.bus_url, kafka=settings)
             stack.push_async_callback(bus.close)
         if token_source is None:
             make = service.token_source
@@ -188,6 +188,17 @@ async def _check(service: Service, context: Context) -> dict[str, str]:
             await session.execute(text("SELECT 1"))
     except Exception as error:  # noqa: BLE001, RUF100 - whatever it is, the answer is "not ready"
         checks["database"] = type(error).__name__
+    checks["bus"] = await _bus_state(context.bus)
     if service.readiness is not None and checks["database"] == "ok":
         checks |= await service.readiness(context)
     return checks
+
+
+async def _bus_state(bus: Bus) -> str:
+    """ "ok", or what is wrong with the bus. Told, and no more: requests are served without it, their events wait."""
+    try:
+        async with asyncio.timeout(3):
+            await bus.ping()
+    except (BusUnavailable, TimeoutError) as error:
+        return str(error) or "no answer within 3 s"
+    return "ok"

@@ -1,14 +1,18 @@
 """The seam to the bus of events: records, the `Bus` and `Member` protocols, and who handles what.
 
-Two buses stand behind it: the log in PostgreSQL (`bus_sql`) and the one in memory for unit tests (`bus_memory`).
+Three buses stand behind it: Apache Kafka (`bus_kafka`), the log in PostgreSQL (`bus_sql`), and the one in memory for
+unit tests (`bus_memory`).
 """
 
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from functools import lru_cache
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 from chassis.envelope import Event
+
+if TYPE_CHECKING:
+    from chassis.settings import KafkaSettings
 
 PARTITIONS = 6
 """Partitions of a topic unless the bus is told otherwise. Never changed: a key must stay in its partition."""
@@ -131,15 +135,19 @@ class Bus(Protocol):
         Ends at the end of the log unless told to follow."""
         ...
 
+    async def ping(self) -> None:
+        """Return if the bus answers. Raises: BusUnavailable, with the reason in one line."""
+        ...
+
     async def close(self) -> None:
         """Let go of connections."""
         ...
 
 
-def bus_from_url(url: str, *, partitions: int = PARTITIONS) -> Bus:
-    """The bus that `url` names; nothing is connected yet.
+def bus_from_url(url: str, *, partitions: int = PARTITIONS, kafka: "KafkaSettings | None" = None) -> Bus:
+    """The bus that `url` names; nothing is connected yet. Without `kafka` its settings come from the environment.
 
-    Raises: ValueError, in one line, when there is no such bus.
+    Raises: ValueError, in one line, when there is no such bus or its settings cannot work.
     """
     scheme = url.partition("://")[0]
     if scheme == "memory":
@@ -151,8 +159,11 @@ def bus_from_url(url: str, *, partitions: int = PARTITIONS) -> Bus:
 
         return SqlBus(url, partitions=partitions)
     if scheme == "kafka":
-        raise ValueError("BUS_URL names Kafka, which this version cannot speak yet: use postgresql://…")
-    raise ValueError(f"BUS_URL must begin with postgresql:// or memory://, not {scheme or 'nothing'}://")
+        from chassis.bus_kafka import KafkaBus
+        from chassis.settings import KafkaSettings
+
+        return KafkaBus(url, kafka or KafkaSettings(), partitions=partitions)
+    raise ValueError(f"BUS_URL must begin with kafka://, postgresql:// or memory://, not {scheme or 'nothing'}://")
 
 
 def check_topic(topic: str) -> str:

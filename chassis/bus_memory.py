@@ -87,6 +87,9 @@ class MemoryBus(PartitionReader):
         """The state of a consumer group."""
         return self.groups.setdefault(name, _Group())
 
+    async def ping(self) -> None:
+        """See `Bus.ping`: it always answers."""
+
     async def close(self) -> None:
         """Nothing to let go of."""
 

@@ -179,6 +179,11 @@ class SqlBus(PartitionReader):
         _check_order(found, positions)
         return found
 
+    async def ping(self) -> None:
+        """See `Bus.ping`."""
+        async with self.connection() as connection:
+            await connection.fetchval("SELECT 1")
+
     async def close(self) -> None:
         """Close every connection."""
         pool, self._pool = self._pool, None

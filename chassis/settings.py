@@ -6,7 +6,34 @@ from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
-class ServiceSettings(BaseSettings):
+class KafkaSettings(BaseSettings):
+    """How to get into Kafka, when `BUS_URL` names it. The same for services and scripts."""
+
+    model_config = SettingsConfigDict(extra="ignore", populate_by_name=True)
+
+    kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        "PLAINTEXT", validation_alias="KAFKA_SECURITY_PROTOCOL"
+    )
+    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
+        "SCRAM-SHA-512", validation_alias="KAFKA_SASL_MECHANISM"
+    )
+    kafka_sasl_username: str = Field("", validation_alias="KAFKA_SASL_USERNAME")
+    kafka_sasl_password: str = Field("", validation_alias="KAFKA_SASL_PASSWORD", repr=False)
+    kafka_ssl_ca_file: str = Field("", validation_alias="KAFKA_SSL_CA_FILE")
+    """Whose certificates are trusted (PEM); empty: the system's."""
+
+    kafka_ssl_cert_file: str = Field("", validation_alias="KAFKA_SSL_CERT_FILE")
+    kafka_ssl_key_file: str = Field("", validation_alias="KAFKA_SSL_KEY_FILE")
+    """Our own certificate and its key (PEM), for brokers that ask for one."""
+
+    kafka_replication_factor: int = Field(1, ge=1, le=9, validation_alias="KAFKA_REPLICATION_FACTOR")
+    """Of topics that we create."""
+
+    kafka_create_topics: bool = Field(True, validation_alias="KAFKA_CREATE_TOPICS")
+    """False: the topics must be there already (`python -m scripts.topics`), and a missing one is said so."""
+
+
+class ServiceSettings(KafkaSettings):
     """What the chassis needs. `DATABASE_URL` and the ports come as `<SERVICE>_DATABASE_URL` and so on.
 
     Fields without the service's prefix (`BUS_URL`, `JWKS_URL` ...) are shared by all services of a deployment.
@@ -25,7 +52,7 @@ class ServiceSettings(BaseSettings):
     database_pool_size: int = 10
 
     bus_url: str = Field("", validation_alias="BUS_URL")
-    """memory:// or postgresql://… (the log of events); Kafka's brokers are kafka://host:port."""
+    """memory://, postgresql://… (the log of events) or kafka://host:port[,host:port]."""
 
     jwt_issuer: str = Field("btrst-network", validation_alias="JWT_ISSUER")
     jwt_audience: str = Field("btrst-api", validation_alias="JWT_AUDIENCE")

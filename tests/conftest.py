@@ -13,8 +13,10 @@ from fastapi import FastAPI
 from chassis.embedded_postgres import Cluster
 from chassis.localkafka import LocalKafka, reason_unusable
 from chassis.testing import TokenMint, fresh_database, running
+from tests.shared_kafka import SharedKafka, shared_bootstrap
 
 _CLUSTER: list[Cluster] = []
+_KAFKA: list[SharedKafka] = []
 _LEFT_OUT: list[str] = []
 
 
@@ -22,6 +24,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """The first process of the run (not its xdist workers) starts the cluster, lazily otherwise."""
     if not hasattr(config, "workerinput") and config.getoption("numprocesses", None):
         _start_cluster()
+        _kafka_folder()
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -31,6 +34,11 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     if _CLUSTER:
         os.environ.pop("TEST_POSTGRES_DSN", None)
     _CLUSTER.clear()
+    for kafka in _KAFKA:
+        kafka.remove()
+    if _KAFKA:
+        os.environ.pop("TEST_KAFKA_FOLDER", None)
+    _KAFKA.clear()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -74,6 +82,14 @@ def _start_cluster() -> str:
     return os.environ["TEST_POSTGRES_DSN"]
 
 
+def _kafka_folder() -> Path:
+    """Where the run's broker is to be asked for; it starts when it is."""
+    if "TEST_KAFKA_FOLDER" not in os.environ:
+        _KAFKA.append(SharedKafka())
+        os.environ["TEST_KAFKA_FOLDER"] = str(_KAFKA[0].folder)
+    return Path(os.environ["TEST_KAFKA_FOLDER"])
+
+
 @pytest.fixture(scope="session")
 def postgres_dsn() -> str:
     """The DSN of the run's PostgreSQL server (its maintenance database)."""
@@ -90,6 +106,12 @@ def local_kafka() -> Iterator[LocalKafka]:
             yield kafka
         finally:
             kafka.kill()
+
+
+@pytest.fixture(scope="session")
+def kafka_bootstrap() -> str:
+    """The address of the run's Kafka broker, "host:port": one for all, so topics need names of the test's own."""
+    return shared_bootstrap(_kafka_folder())
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ VIOLATIONS = {
     "No network call inside a unit of work": ("services/rewards/models.py", "import chassis.http"),
     "web3 only under chassis/chain": ("services/rewards/chain.py", "import web3"),
     "httpx only in chassis/http.py": ("gateway/app.py", "import httpx"),
-    "aiokafka only in chassis/bus_kafka.py": ("chassis/bus_sql.py", "import aiokafka"),
+    "aiokafka only in chassis/bus_kafka": ("chassis/bus_sql.py", "import aiokafka"),
 }
 
 

@@ -1,4 +1,4 @@
-"""Buses to test: the contract is one, the implementations are two."""
+"""Buses to test: the contract is one, the implementations are three."""
 
 from collections.abc import AsyncIterator
 
@@ -10,6 +10,7 @@ from chassis.bus_sql import SqlBus
 from chassis.db import Database
 from chassis.telemetry import configure_logging
 from chassis.testing import fresh_database
+from tests.chassis.messaging.kafka import PrivateKafka, private_kafka
 from tests.chassis.messaging.samples import TOPIC, database_with_tables
 
 LEASE_SECONDS = 1.0
@@ -37,9 +38,22 @@ async def sql_bus(bus_dsn: str) -> AsyncIterator[SqlBus]:
     await bus.close()
 
 
-@pytest.fixture(params=["memory", "sql"])
+@pytest.fixture
+async def kafka_bus(kafka_bootstrap: str) -> AsyncIterator[PrivateKafka]:
+    """A bus on the run's broker with the sample topic, for this test alone."""
+    async with private_kafka(kafka_bootstrap) as bus:
+        await bus.create_topics([TOPIC])
+        yield bus
+
+
+@pytest.fixture(params=["memory", "sql", pytest.param("kafka", marks=pytest.mark.kafka)])
 async def bus(request: pytest.FixtureRequest) -> AsyncIterator[Bus]:
     """Each bus in turn, with the sample topic."""
+    if request.param == "kafka":
+        async with private_kafka(request.getfixturevalue("kafka_bootstrap")) as kafka:
+            await kafka.create_topics([TOPIC])
+            yield kafka
+        return
     if request.param == "sql":
         # Asked for here, so that the bus in memory needs no server; the loop is running, hence the detour.
         dsn: str = request.getfixturevalue("postgres_dsn")

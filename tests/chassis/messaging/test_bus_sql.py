@@ -7,6 +7,7 @@ import pytest
 
 from chassis import bus_group
 from chassis.bus import BusUnavailable, Record, _murmur2, bus_from_url, partition_of
+from chassis.bus_kafka import KafkaBus
 from chassis.bus_memory import MemoryBus
 from chassis.bus_sql import SqlBus
 from chassis.consumer import Consumer
@@ -109,7 +110,8 @@ def test_keys_fall_into_kafkas_partitions() -> None:
 async def test_the_url_names_the_bus() -> None:
     assert isinstance(bus_from_url("memory://"), MemoryBus)
     assert isinstance(bus_from_url("postgresql://u:p@h/d"), SqlBus)
-    for url in ("kafka://broker:9092", "redis://x", ""):
+    assert isinstance(bus_from_url("kafka://broker:9092,[::1]:9093"), KafkaBus)
+    for url in ("kafka://", "kafka://broker", "kafka://broker:9092,", "redis://x", ""):
         with pytest.raises(ValueError, match="BUS_URL") as error:
             bus_from_url(url)
         assert "\n" not in str(error.value)
