@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,12 +19,16 @@ from chassis.consumer import Consumer
 from chassis.context import Context
 from chassis.db import Database
 from chassis.http import HttpClient
+from chassis.lifecycle import Lifecycle
 from chassis.openapi import describe
 from chassis.outbox import Relay
 from chassis.problems import install_problem_handlers
-from chassis.settings import ServiceSettings
+from chassis.settings import ServiceSettings, SettingsFault
 from chassis.telemetry import READY, RequestMiddleware, configure_logging
 from chassis.workers import Worker, run_worker
+
+RELAY_SECONDS = 3.0
+"""What the other loops leave to the relay at least, when the process is to end."""
 
 __all__ = ["Context", "Service", "Worker", "create_app"]
 
@@ -65,10 +69,15 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with _running(service, settings or service.settings(), token_source, bus) as context:
-            app.state.context = context
+        async with AsyncExitStack() as stack:
+            with lifecycle.starting():
+                known = settings or service.settings.from_environment()
+                running = _running(service, known, token_source, bus, lifecycle)
+                app.state.context = await stack.enter_async_context(running)
             yield
 
+    lifecycle = Lifecycle()
+    base = settings or ServiceSettings.from_environment()
     app = FastAPI(
         title=f"BTRST Network: {service.name}",
         summary=service.summary,
@@ -80,24 +89,36 @@ def create_app(
         redirect_slashes=False,
         openapi_tags=list(service.tags),
     )
+    app.state.service, app.state.lifecycle = service, lifecycle
     install_problem_handlers(app)
-    for router in service.routers:
-        app.include_router(router)
-    for router in service.internal_routers:
-        app.include_router(router, prefix="/internal", include_in_schema=False, dependencies=[Depends(internal_only)])
+    if base.role != "worker":
+        _add_api(app, service)
     app.include_router(_operations(service))
-    app.add_middleware(BodyLimit, max_bytes=(settings or ServiceSettings()).max_body_bytes)
+    app.add_middleware(BodyLimit, max_bytes=base.max_body_bytes)
     app.add_middleware(RequestMiddleware, service=service.name)
     describe(app)
     return app
 
 
+def _add_api(app: FastAPI, service: Service) -> None:
+    for router in service.routers:
+        app.include_router(router)
+    for router in service.internal_routers:
+        app.include_router(router, prefix="/internal", include_in_schema=False, dependencies=[Depends(internal_only)])
+
+
 @asynccontextmanager
 async def _running(
-    service: Service, settings: ServiceSettings, token_source: TokenSource | None, bus: Bus | None
+    service: Service,
+    settings: ServiceSettings,
+    token_source: TokenSource | None,
+    bus: Bus | None,
+    lifecycle: Lifecycle,
 ) -> AsyncIterator[Context]:
     configure_logging(settings.log_level, service=service.name)
     failpoints.arm(settings.failpoint, allowed=settings.environment == "test")
+    if not settings.database_url:
+        raise SettingsFault(f"{settings.env_name('database_url')} is not set")
     async with AsyncExitStack() as stack:
         database = Database(settings.database_url, pool_size=settings.database_pool_size, application_name=service.name)
         stack.push_async_callback(database.close)
@@ -114,11 +135,12 @@ async def _running(
                 else RemoteTokenSource(http, settings.identity_url, settings.internal_secret)
             )
         auth = Authenticator(token_source, issuer=settings.jwt_issuer, audience=settings.jwt_audience)
-        context = Context(service.name, settings, database, bus, http, auth)
+        context = Context(service.name, settings, database, bus, http, auth, lifecycle)
         if service.resources is not None:
             context.resources = await stack.enter_async_context(service.resources(context))
-        await auth.start()
-        stack.push_async_callback(auth.stop)
+        if settings.role != "worker":
+            await auth.start()
+            stack.push_async_callback(auth.stop)
         if settings.role in {"all", "worker"}:
             await stack.enter_async_context(_background(service, context))
         yield context
@@ -126,26 +148,35 @@ async def _running(
 
 @asynccontextmanager
 async def _background(service: Service, context: Context) -> AsyncIterator[None]:
-    """The relay, the consumer and the workers, all running until the block ends; then they drain."""
-    stopping = asyncio.Event()
+    """The relay, the consumer and the workers, all running until the block ends; then they drain: the relay last,
+    since the others' last work leaves events."""
+    stopping, relay_stopping = asyncio.Event(), asyncio.Event()
     relay = Relay(context.database, context.bus, failpoints=service.relay_failpoints)
-    loops: list[Awaitable[None]] = [relay.run(stopping)]
+    relaying = asyncio.create_task(relay.run(relay_stopping))
+    loops: list[Coroutine[Any, Any, None]] = []
     if service.subscriptions is not None:
         consumer = Consumer(context.database, context.bus, service.subscriptions)
         context.consumer = consumer
         loops.append(consumer.run(stopping))
     workers = (*service.workers, Worker("forget_idempotency_keys", _forget_keys, 3_600.0))
     loops.extend(run_worker(worker, context, stopping) for worker in workers)
-    tasks = [asyncio.ensure_future(loop) for loop in loops]
+    tasks = [asyncio.create_task(loop) for loop in loops]
     try:
         yield
     finally:
         stopping.set()
-        _, late = await asyncio.wait(tasks, timeout=20)
-        for task in late:
-            task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await asyncio.gather(*late, return_exceptions=True)
+        await _finish(tasks, seconds=context.lifecycle.seconds_left() - RELAY_SECONDS)
+        relay_stopping.set()
+        await _finish([relaying], seconds=RELAY_SECONDS)
+
+
+async def _finish(tasks: Sequence[asyncio.Task[None]], *, seconds: float) -> None:
+    """Let the tasks end by themselves, and cancel those that have not within the time."""
+    _, late = await asyncio.wait(tasks, timeout=max(1.0, seconds))
+    for task in late:
+        task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await asyncio.gather(*late, return_exceptions=True)
 
 
 async def _forget_keys(context: Context) -> bool:
@@ -170,7 +201,9 @@ def _operations(service: Service) -> APIRouter:
         checks = await _check(service, request.app.state.context)
         for name, state in checks.items():
             READY.labels(service.name, name).set(state == "ok")
-        ready = checks["database"] == "ok"
+        if request.app.state.lifecycle.is_stopping:
+            checks = {"process": "stopping"} | checks
+        ready = checks["database"] == "ok" and "process" not in checks
         response.status_code = 200 if ready else 503
         return {"status": "ready" if ready else "not ready", "checks": checks}
 

@@ -1,6 +1,6 @@
 """What a running service has at hand; built once at start, passed to workers and endpoints."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from chassis.auth import Authenticator
@@ -8,6 +8,7 @@ from chassis.bus import Bus
 from chassis.consumer import Consumer
 from chassis.db import Database
 from chassis.http import HttpClient
+from chassis.lifecycle import Lifecycle
 from chassis.settings import ServiceSettings
 
 
@@ -21,6 +22,7 @@ class Context:
     bus: Bus
     http: HttpClient
     auth: Authenticator
+    lifecycle: Lifecycle = field(default_factory=Lifecycle)
     resources: Any = None
     consumer: Consumer | None = None
 

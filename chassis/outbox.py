@@ -212,6 +212,8 @@ class Relay:
                     failures += 1
                     _report(error)
                     await wait_for(stopping, pause_seconds(failures))
+            with contextlib.suppress(Exception):  # what the last requests left; else another relay sends it
+                await self.run_once()
         finally:
             _relays.discard(self)
 

@@ -1,9 +1,15 @@
 """Settings every service has, read from the environment; each service adds its own with its own prefix."""
 
-from typing import Literal
+import os
+from pathlib import Path
+from typing import Literal, Self
 
-from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SecretsSettingsSource, SettingsConfigDict
+
+
+class SettingsFault(ValueError):
+    """A setting that cannot be used; the message is one line that names it."""
 
 
 class KafkaSettings(BaseSettings):
@@ -36,7 +42,8 @@ class KafkaSettings(BaseSettings):
 class ServiceSettings(KafkaSettings):
     """What the chassis needs. `DATABASE_URL` and the ports come as `<SERVICE>_DATABASE_URL` and so on.
 
-    Fields without the service's prefix (`BUS_URL`, `JWKS_URL` ...) are shared by all services of a deployment.
+    Fields without the service's prefix (`BUS_URL`, `JWKS_URL` ...) are shared by all services of a deployment. What
+    the environment does not say may stand in a file of the folder `SECRETS_DIR`, named like the variable.
     """
 
     model_config = SettingsConfigDict(extra="ignore", populate_by_name=True)
@@ -66,3 +73,41 @@ class ServiceSettings(KafkaSettings):
     """Shared by the services of a deployment; signs the tokens of the internal API. At least 32 characters."""
 
     max_body_bytes: int = Field(262_144, validation_alias="MAX_BODY_BYTES")
+    drain_seconds: float = Field(0.0, ge=0, le=10, validation_alias="DRAIN_SECONDS")
+    """How long a process that is to end goes on taking connections while it says that it is not ready: as long as
+    a load balancer needs to notice."""
+
+    @classmethod
+    def from_environment(cls) -> Self:
+        """The settings. Raises: SettingsFault, in one line that names each variable and echoes no value."""
+        try:
+            return cls()
+        except ValidationError as error:
+            faults = [f"{cls.env_name(str(fault['loc'][0]))}: {fault['msg']}" for fault in error.errors()]
+            raise SettingsFault("; ".join(faults)) from None
+
+    @classmethod
+    def env_name(cls, field: str) -> str:
+        """The environment variable of a field."""
+        found = cls.model_fields.get(field)
+        if found is None:
+            return field
+        alias = found.validation_alias
+        return alias if isinstance(alias, str) else f"{cls.model_config.get('env_prefix', '')}{field}".upper()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The environment, then the files of `SECRETS_DIR`. Raises: SettingsFault when there is no such folder."""
+        folder = os.environ.get("SECRETS_DIR")
+        if not folder:
+            return init_settings, env_settings
+        if not Path(folder).is_dir():
+            raise SettingsFault(f"SECRETS_DIR names no folder: {folder}")
+        return init_settings, env_settings, SecretsSettingsSource(settings_cls, secrets_dir=folder)

@@ -14,6 +14,7 @@ from starlette.types import Receive, Scope, Send
 from chassis.auth import Authenticator, RemoteTokenSource, TokenSource
 from chassis.errors import DomainError, Unavailable
 from chassis.http import HttpClient
+from chassis.lifecycle import Lifecycle
 from chassis.telemetry import REQUEST_SECONDS, REQUESTS, configure_logging
 from chassis.upstreams import PoolLimits, UpstreamPool
 from gateway.access_log import AccessLog
@@ -35,6 +36,7 @@ class Gateway:
 
     def __init__(self, settings: GatewaySettings, document: bytes, token_source: TokenSource | None) -> None:
         self.settings = settings
+        self.lifecycle = Lifecycle()
         self._token_source = token_source
         self._table = RouteTable(operations_of(json.loads(document)))
         self._edge = Edge(settings)
@@ -49,6 +51,13 @@ class Gateway:
 
     @asynccontextmanager
     async def _lifespan(self, _: FastAPI) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            with self.lifecycle.starting():
+                await stack.enter_async_context(self._running())
+            yield
+
+    @asynccontextmanager
+    async def _running(self) -> AsyncIterator[None]:
         settings = self.settings
         configure_logging(settings.log_level, service="gateway")
         limits = PoolLimits(
@@ -74,7 +83,7 @@ class Gateway:
                 retry_seconds=settings.retry_seconds,
             )
             self._proxy = Proxy(pool, settings.origins(), settings)
-            self._readiness = Readiness(http, _service_urls(settings))
+            self._readiness = Readiness(http, _service_urls(settings), self.lifecycle)
             yield
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

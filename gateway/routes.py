@@ -11,6 +11,7 @@ from fastapi_offline import FastAPIOffline
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from chassis.http import HttpClient, HttpUnavailable
+from chassis.lifecycle import Lifecycle
 from chassis.problems import install_problem_handlers
 from chassis.telemetry import READY, RequestMiddleware
 from gateway import asyncapi
@@ -21,7 +22,8 @@ _CACHE = "public, max-age=60"
 class Readiness:
     """Asks the services whether they are ready, at most twice a second however often it is asked."""
 
-    def __init__(self, http: HttpClient, services: Mapping[str, str]) -> None:
+    def __init__(self, http: HttpClient, services: Mapping[str, str], lifecycle: Lifecycle) -> None:
+        self._lifecycle = lifecycle
         self._http = http
         self._services = services
         self._checks: dict[str, str] = {}
@@ -29,7 +31,9 @@ class Readiness:
         self._lock = asyncio.Lock()
 
     async def checks(self) -> dict[str, str]:
-        """Service → "ok", or what is wrong with it."""
+        """Service → "ok", or what is wrong with it. Once the gateway is to end, that is all it says."""
+        if self._lifecycle.is_stopping:
+            return {"process": "stopping"}
         async with self._lock:
             now = asyncio.get_running_loop().time()
             if now - self._checked_at > 0.5:

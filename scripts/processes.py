@@ -11,8 +11,6 @@ from pathlib import Path
 
 from chassis.embedded_postgres import die_with_parent
 
-UVICORN = ("--http", "httptools", "--loop", "uvloop", "--no-proxy-headers", "--no-server-header", "--no-access-log")
-
 
 @dataclass(slots=True)
 class Managed:
@@ -71,27 +69,14 @@ def inherited(environment: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in environment.items() if name != "PYTHONDONTWRITEBYTECODE"}
 
 
-def service_command(name: str, port: int) -> list[str]:
-    """The command line that serves one service on `port`, or the gateway on its `GATEWAY_PORT`."""
-    if name == "gateway":  # it brings its own server options and connection guard
+def service_command(name: str) -> list[str]:
+    """The command line of a service or of the gateway; where it listens is in its environment: `<NAME>_PORT`."""
+    if name == "gateway":
         return [sys.executable, "-m", "gateway"]
-    return [
-        *(sys.executable, "-m", "uvicorn", f"services.{name}.app:build", "--factory"),
-        *(
-            "--host",
-            "127.0.0.1",
-            "--port",
-            str(port),
-            "--timeout-graceful-shutdown",
-            "15",
-            "--timeout-keep-alive",
-            "30",
-            *UVICORN,
-        ),
-    ]
+    return [sys.executable, "-m", "chassis.serve", f"services.{name}.app:build"]
 
 
-def stop_all(processes: Sequence[Managed], *, seconds: float = 20.0) -> None:
+def stop_all(processes: Sequence[Managed], *, seconds: float = 30.0) -> None:
     """SIGTERM to all, then SIGKILL to whoever is left after `seconds`."""
     alive = [managed.process for managed in processes if managed.process and managed.process.poll() is None]
     for process in alive:

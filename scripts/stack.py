@@ -175,7 +175,7 @@ class Stack:
         environment = self._environment(ports)
         for name, port in ports.items():
             log_path = self.run_folder / "logs" / f"{name}.log"
-            self.processes[name] = Managed(name, service_command(name, port), environment, log_path, port)
+            self.processes[name] = Managed(name, service_command(name), environment, log_path, port)
             self.processes[name].start()
         for name in (*SERVICES, "gateway"):
             await self._until_ready(self.processes[name])
@@ -209,6 +209,7 @@ class Stack:
             ours[f"{name.upper()}_START_BLOCK"] = str(self.deployment["block"])
         for name in SERVICES:
             ours[f"{name.upper()}_DATABASE_URL"] = self.dsns[name]
+            ours[f"{name.upper()}_PORT"] = str(ports[name])
             ours[f"{name.upper()}_URL"] = f"http://127.0.0.1:{ports[name]}"
         return {"PYTHONPATH": str(ROOT), **ours, **inherited(os.environ)}
 

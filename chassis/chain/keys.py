@@ -94,6 +94,19 @@ def key_from_hex(secret: str) -> MemoryKey:
     return MemoryKey(raw)
 
 
+def key_from_file(path: Path, *, setting: str) -> MemoryKey:
+    """The key in a file that holds nothing but 64 hexadecimal digits; `setting` is what named the file.
+
+    Raises: KeyRefused when the file cannot be read or holds no key.
+    """
+    try:
+        return key_from_hex(path.read_text("ascii"))
+    except OSError as problem:
+        raise KeyRefused(f"{setting} cannot be read: {path}: {problem.strerror}") from problem
+    except (UnicodeDecodeError, KeyRefused) as problem:
+        raise KeyRefused(f"{setting} holds no key: {path}: 64 hexadecimal digits are expected") from problem
+
+
 def key_from_keystore(path: Path, password: str) -> MemoryKey:
     """A key from an encrypted keystore file (Web3 Secret Storage, version 3).
 

@@ -9,7 +9,6 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -18,7 +17,7 @@ from chassis.chain.client import ChainClient
 from chassis.chain.errors import ChainError
 from chassis.chain.indexer import LogIndexer
 from chassis.chain.intents import Intent, halt_lane, lane_status, list_in_flight
-from chassis.chain.keys import Key, key_from_hex
+from chassis.chain.keys import Key, key_from_file, key_from_hex
 from chassis.chain.rpc import JsonRpc
 from chassis.chain.signer import IntentSigner
 from chassis.chain.tx_manager import Callbacks, Failure, TickReport, TxManager, TxSettings
@@ -79,6 +78,9 @@ async def open_resources(context: Context) -> AsyncIterator[Resources]:
         internal_secret=settings.internal_secret,
     )
     prices = FixedPrice(settings.fixed_price_usd_e8)
+    if settings.role == "api":  # the chain and the signer's key are the worker's
+        yield Resources(services, prices, None)
+        return
     if not settings.pays:
         log.warning("no_chain", reason="CHAIN_RPC_URLS, REWARDS_BTRST_ADDRESS or REWARDS_MINTER_ADDRESS is not set")
         yield Resources(services, prices, None)
@@ -95,9 +97,9 @@ async def open_resources(context: Context) -> AsyncIterator[Resources]:
 
 
 def _key_of(settings: RewardsSettings) -> Key | None:
-    secret = settings.signer_key.get_secret_value()
     if settings.signer_key_file is not None:
-        secret = Path(settings.signer_key_file).read_text("ascii")
+        return key_from_file(settings.signer_key_file, setting="REWARDS_SIGNER_KEY_FILE")
+    secret = settings.signer_key.get_secret_value()
     return key_from_hex(secret) if secret.strip() else None
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from chassis.chain.client import ChainClient
 from chassis.chain.indexer import LogIndexer
-from chassis.chain.keys import MemoryKey, key_from_hex, key_from_keystore
+from chassis.chain.keys import MemoryKey, key_from_file, key_from_hex, key_from_keystore
 from chassis.chain.rpc import JsonRpc
 from chassis.chain.tx_manager import TxManager
 from chassis.errors import TooManyRequests
@@ -54,7 +54,7 @@ class Resources:
     contracts: Contracts
     signatures: SignatureChecks
     key: MemoryKey | None
-    """The relay's key; None when none is configured: delegations are then refused."""
+    """The relay's key; None in an api process, or when none is configured: delegations are then refused."""
 
     votes_indexer: LogIndexer | None = None
     parameters_indexer: LogIndexer | None = None
@@ -80,10 +80,13 @@ async def open_resources(settings: GovernanceSettings) -> AsyncIterator[Resource
 
 
 def load_key(settings: GovernanceSettings) -> MemoryKey | None:
-    """The relay's key from keystore, file or environment, None when there is none. Raises: KeyRefused; OSError."""
+    """The relay's key from keystore, file or environment; None when there is none, and in an api process, which takes
+    delegations for the worker to sign. Raises: KeyRefused."""
+    if settings.role == "api":
+        return None
     if settings.signer_keystore:
         return key_from_keystore(Path(settings.signer_keystore), settings.signer_keystore_password.get_secret_value())
     secret = settings.signer_key.get_secret_value()
     if settings.signer_key_file:
-        secret = Path(settings.signer_key_file).read_text("utf-8")
+        return key_from_file(Path(settings.signer_key_file), setting="GOVERNANCE_SIGNER_KEY_FILE")
     return key_from_hex(secret) if secret else None

@@ -84,7 +84,7 @@ async def _take(context: ContextDep, resources: Resources, body: DelegationCreat
     if known is not None:
         return known
     settings: GovernanceSettings = context.settings
-    if resources.key is None:
+    if resources.key is None and settings.role != "api":  # the key of an api's deployment is with its worker
         raise RelayUnavailable("This deployment has no relay key")
     contracts = resources.contracts
     calldata = contracts.delegation_call(delegation, bytes.fromhex(body.signature[2:]))
