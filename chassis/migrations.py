@@ -5,6 +5,9 @@ from pathlib import Path
 
 from alembic import command, context
 from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from alembic.util import CommandError
 from sqlalchemy import Connection, MetaData, pool
 from sqlalchemy.ext.asyncio import create_async_engine
 
@@ -27,6 +30,27 @@ def upgrade(dsn: str, location: str | Path, revision: str = "head") -> None:
 def downgrade(dsn: str, location: str | Path, revision: str) -> None:
     """Take the database back to `revision`."""
     command.downgrade(config_for(dsn, location), revision)
+
+
+async def is_behind(dsn: str, location: str | Path) -> bool:
+    """Whether the database still lacks a migration of the history in `location`.
+
+    A database at a revision that this code does not know is newer, not behind: so an older version can come back.
+    Raises: what the driver raises when the database does not answer.
+    """
+    engine = create_async_engine(async_dsn(dsn), poolclass=pool.NullPool)
+    try:
+        async with engine.connect() as connection:
+            current = await connection.run_sync(lambda plain: MigrationContext.configure(plain).get_current_revision())
+    finally:
+        await engine.dispose()
+    history = ScriptDirectory.from_config(config_for(dsn, location))
+    if current is None or current == history.get_current_head():
+        return current is None
+    try:
+        return history.get_revision(current) is not None
+    except CommandError:
+        return False
 
 
 def run_env(metadata: MetaData) -> None:

@@ -34,7 +34,8 @@ class IdentitySettings(ServiceSettings):
     """Log-ins a second from one address, before 429."""
 
     trusted_proxies: str = "127.0.0.1,::1"
-    """Comma-separated addresses whose `X-Forwarded-For` names the caller: the gateway's."""
+    """Comma-separated addresses and networks whose `X-Forwarded-For` names the caller: the gateway's, and those of
+    the proxies that the gateway itself believes."""
 
     hashing_threads: int = Field(2, ge=1)
     hashing_backlog: int = Field(512, ge=1)

@@ -2,9 +2,10 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Annotated, TypeVar
 
 from fastapi import Depends, Request, Response
@@ -18,6 +19,7 @@ from services.identity.errors import ChallengeInvalid
 from services.identity.settings import IdentitySettings
 
 T = TypeVar("T")
+Network = IPv4Network | IPv6Network
 
 
 @dataclass(slots=True)
@@ -27,7 +29,7 @@ class Resources:
     pool: ThreadPoolExecutor
     backlog: int
     log_ins: RateLimiter
-    trusted_proxies: frozenset[str]
+    trusted_proxies: Sequence[Network]
     _waiting: int = field(default=0)
 
     async def run(self, work: Callable[..., T], *arguments: object) -> T:
@@ -50,7 +52,7 @@ def open_resources(settings: IdentitySettings) -> Resources:
         pool=ThreadPoolExecutor(settings.hashing_threads, thread_name_prefix="hashing"),
         backlog=settings.hashing_backlog,
         log_ins=RateLimiter(settings.login_rate_limit),
-        trusted_proxies=frozenset(filter(None, map(str.strip, settings.trusted_proxies.split(",")))),
+        trusted_proxies=[ip_network(part.strip()) for part in settings.trusted_proxies.split(",") if part.strip()],
     )
 
 
@@ -82,13 +84,22 @@ async def recover_signer(resources: Resources, message: str, signature: str) -> 
         raise ChallengeInvalid(error.detail) from error
 
 
-def client_address(request: Request, trusted_proxies: frozenset[str]) -> str:
-    """Who calls: the peer, or what the last proxy says, if the peer is one that is trusted."""
-    peer = request.client.host if request.client else "unknown"
-    forwarded = request.headers.get("x-forwarded-for")
-    if forwarded is None or peer not in trusted_proxies:
-        return peer
-    return forwarded.rpartition(",")[2].strip()[:64] or peer
+def client_address(request: Request, trusted_proxies: Sequence[Network]) -> str:
+    """Who calls: the last address in the chain of proxies that is not a trusted one."""
+    caller = request.client.host if request.client else "unknown"
+    for hop in reversed(request.headers.get("x-forwarded-for", "").split(",")):
+        if not _is_in(caller, trusted_proxies) or not hop.strip():
+            break
+        caller = hop.strip()[:64]
+    return caller
+
+
+def _is_in(address: str, networks: Sequence[Network]) -> bool:
+    try:
+        parsed = ip_address(address)
+    except ValueError:
+        return False
+    return any(parsed in network for network in networks)
 
 
 def limit_log_ins(request: Request, response: Response, resources: ResourcesDep) -> None:
