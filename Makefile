@@ -17,7 +17,7 @@ demo: run-tools ## the main job: start the network, play the story, serve (ONCE=
 run: run-tools ## start the network without the story
 	@RUN_DIR=$(RUN_DIR) $(BIN)/python -m scripts.dev
 
-test: kafka-test-tools ## every test of every part (not the long ones)
+test: kafka-test-tools k8s-tools ## every test of every part (not the long ones)
 	$(BIN)/pytest -m "not e2e and not long" -n $(WORKERS) --dist loadfile
 	$(BIN)/pytest -m "e2e and not long"
 
@@ -39,6 +39,11 @@ check: test-tools ## style, types, architecture, contract artifacts, OpenAPI
 	$(BIN)/python -m scripts.openapi --check
 	$(NODE_PATHS) node_modules/.bin/redocly lint --config redocly.yaml gateway/openapi.json
 
+k8s: test-tools k8s-tools ## render deploy/k8s every way, hold it against schemas, checkov and its promises
+	$(BIN)/python -m scripts.k8s_topics --check
+	$(BIN)/python -m scripts.k8s_check
+	$(BIN)/pytest tests/k8s
+
 format: dev-venv ## format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
@@ -57,7 +62,7 @@ lock: dev-venv ## pin the newest dependencies again, with hashes
 
 clean: ## stop nothing, remove all state, environments and caches of this checkout
 	@$(PYTHON) -m scripts.clean $(RUN_DIR) 2>/dev/null || rm -rf $(RUN_DIR)
-	rm -rf .venv node_modules contracts/node_modules contracts/out contracts/cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .venv node_modules contracts/node_modules contracts/out contracts/cache .cache/k8s-venv .cache/k8s .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # What the targets stand on: each is made once, and again when what it came from changed.
@@ -74,6 +79,13 @@ NODE_PATHS = PATH="$(CURDIR)/$(BIN):$$PATH"
 
 .venv/.dev: .venv/.run requirements-dev.lock
 	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes --no-deps -r requirements-dev.lock
+	@touch $@
+
+# kubectl, to render with, and checkov, whose hundred dependencies stay out of the developers' environment.
+.cache/k8s-venv/.made: requirements-k8s.lock
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is missing: install it, or set PYTHON to its path"; exit 1; }
+	@$(PYTHON) -m venv .cache/k8s-venv
+	@.cache/k8s-venv/bin/python -m pip install -q --disable-pip-version-check --require-hashes --no-deps -r requirements-k8s.lock
 	@touch $@
 
 # PostgreSQL and Node come from PyPI wheels on a machine that has none.
@@ -99,6 +111,7 @@ contracts/node_modules/.made: contracts/package-lock.json .venv/.tools
 kafka-tools: .venv/.run ## fetch Apache Kafka from Maven (as root on Debian also a missing Java)
 	@$(BIN)/python -m scripts.kafka_tools
 
+k8s-tools: .cache/k8s-venv/.made ## fetch kubectl and checkov from PyPI
 tools: .venv/.tools ## fetch PostgreSQL and Node from PyPI if the machine has none
 dev-venv: .venv/.dev
 run-tools: .venv/.run .venv/.tools
@@ -106,4 +119,4 @@ run-tools: .venv/.run .venv/.tools
 test-tools: .venv/.dev .venv/.tools node_modules/.dev contracts/node_modules/.made
 kafka-test-tools: test-tools kafka-tools
 
-.PHONY: help demo run test test-long unit e2e check format openapi migration contracts lock clean tools dev-venv run-tools test-tools kafka-test-tools
+.PHONY: k8s k8s-tools help demo run test test-long unit e2e check format openapi migration contracts lock clean tools dev-venv run-tools test-tools kafka-test-tools

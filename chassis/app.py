@@ -124,7 +124,7 @@ async def _running(
         stack.push_async_callback(database.close)
         http = HttpClient()
         stack.push_async_callback(http.close)
-        if bus is None:
+        if bus is None and settings.role != "api":  # an API leaves its events in the outbox, for the worker
             bus = bus_from_url(settings.bus_url, kafka=settings)
             stack.push_async_callback(bus.close)
         if token_source is None:
@@ -141,21 +141,21 @@ async def _running(
         if settings.role != "worker":
             await auth.start()
             stack.push_async_callback(auth.stop)
-        if settings.role in {"all", "worker"}:
-            await stack.enter_async_context(_background(service, context))
+        if settings.role in {"all", "worker"} and bus is not None:
+            await stack.enter_async_context(_background(service, context, bus))
         yield context
 
 
 @asynccontextmanager
-async def _background(service: Service, context: Context) -> AsyncIterator[None]:
+async def _background(service: Service, context: Context, bus: Bus) -> AsyncIterator[None]:
     """The relay, the consumer and the workers, all running until the block ends; then they drain: the relay last,
     since the others' last work leaves events."""
     stopping, relay_stopping = asyncio.Event(), asyncio.Event()
-    relay = Relay(context.database, context.bus, failpoints=service.relay_failpoints)
+    relay = Relay(context.database, bus, failpoints=service.relay_failpoints)
     relaying = asyncio.create_task(relay.run(relay_stopping))
     loops: list[Coroutine[Any, Any, None]] = []
     if service.subscriptions is not None:
-        consumer = Consumer(context.database, context.bus, service.subscriptions)
+        consumer = Consumer(context.database, bus, service.subscriptions)
         context.consumer = consumer
         loops.append(consumer.run(stopping))
     workers = (*service.workers, Worker("forget_idempotency_keys", _forget_keys, 3_600.0))
@@ -221,7 +221,8 @@ async def _check(service: Service, context: Context) -> dict[str, str]:
             await session.execute(text("SELECT 1"))
     except Exception as error:  # noqa: BLE001, RUF100 - whatever it is, the answer is "not ready"
         checks["database"] = type(error).__name__
-    checks["bus"] = await _bus_state(context.bus)
+    if context.bus is not None:
+        checks["bus"] = await _bus_state(context.bus)
     if service.readiness is not None and checks["database"] == "ok":
         checks |= await service.readiness(context)
     return checks

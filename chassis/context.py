@@ -19,7 +19,9 @@ class Context:
     service: str
     settings: Any
     database: Database
-    bus: Bus
+    bus: Bus | None
+    """None in a process that only answers requests: its events wait in the outbox for the worker."""
+
     http: HttpClient
     auth: Authenticator
     lifecycle: Lifecycle = field(default_factory=Lifecycle)

@@ -155,5 +155,5 @@ def unmigrated(resources: Sequence[Resource]) -> Iterator[str]:
         if workload.service in SERVICES and waits != [["python", "-m", "scripts.await_schema", "$(SERVICE)"]]:
             yield f"{workload.where} does not wait for its schema"
         images = {container["image"] for container in workload.containers()}
-        if workload.service in SERVICES and images != {jobs[workload.service].app()["image"]}:
+        if workload.service in jobs and images != {jobs[workload.service].app()["image"]}:
             yield f"{workload.where} runs {sorted(images)}, not the migration's image"

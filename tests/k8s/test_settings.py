@@ -24,7 +24,11 @@ SETTINGS: dict[str, type[ServiceSettings]] = {
     "jobs": JobsSettings,
     "rewards": RewardsSettings,
 }
-READ_BY_OTHERS = {"PGSSLROOTCERT": "the database driver", "SECRETS_DIR": "ServiceSettings itself", "SERVICE": "a command"}
+READ_BY_OTHERS = {
+    "PGSSLROOTCERT": "the database driver",
+    "SECRETS_DIR": "ServiceSettings itself",
+    "SERVICE": "a command",
+}
 MADE_BY_OPERATORS = {
     "kafka-cluster-ca-cert": {"ca.crt": "PEM"},
     "postgres-ca": {"ca.crt": "PEM"},
@@ -148,7 +152,7 @@ def test_the_settings_load_from_variables_and_files(
         assert settings.port == workload.app()["ports"][0]["containerPort"]
         assert len(settings.internal_secret) >= 32
         assert settings.drain_seconds >= 2
-        assert STOP_SECONDS < workload.pod["terminationGracePeriodSeconds"]
+        assert workload.pod["terminationGracePeriodSeconds"] > STOP_SECONDS
         if workload.service != "gateway":
             assert settings.database_url.endswith(f"/btrst_{workload.service}?ssl=verify-full")
         if workload.role == "worker":
