@@ -12,7 +12,7 @@ from chassis.clock import Timestamp
 from chassis.errors import Unavailable
 from chassis.http import HttpClient
 from services.rewards.domain.amounts import Price
-from services.rewards.domain.facts import TransactionFacts
+from services.rewards.domain.facts import Confirmed, Refunded, RefundFacts, TransactionFacts
 
 
 class _Attribution(BaseModel):
@@ -32,6 +32,17 @@ class _Transaction(BaseModel):
     talent_fee_cents: int
     parameters_version: int
     completed_at: Timestamp
+
+
+class _Totals(BaseModel):
+    total_refunded_cents: int
+    total_client_fee_refunded_cents: int
+
+
+class _Refund(_Totals):
+    refunded_cents: int
+    client_fee_refunded_cents: int
+    refunded_at: Timestamp
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +76,7 @@ class Services:
             raise Unavailable("identity's answer is not an attribution") from error
         return Attribution(found.connector_id, found.registered_at)
 
-    async def find_transaction(self, transaction_id: UUID) -> TransactionFacts | None:
+    async def find_transaction(self, transaction_id: UUID) -> Confirmed | None:
         """A transaction as the jobs service itself has it, or None when it knows no such one.
 
         Raises: HttpUnavailable, Unavailable.
@@ -74,10 +85,28 @@ class Services:
         if body is None:
             return None
         try:
-            found = _Transaction.model_validate(body)
+            found, totals = _Transaction.model_validate(body), _Totals.model_validate(body)
         except ValidationError as error:
             raise Unavailable("the jobs service's answer is not a transaction") from error
-        return TransactionFacts(transaction_id=transaction_id, **dict(found))
+        return Confirmed(
+            TransactionFacts(transaction_id=transaction_id, **dict(found)),
+            Refunded(totals.total_refunded_cents, totals.total_client_fee_refunded_cents),
+        )
+
+    async def find_refund(self, transaction_id: UUID, refund_id: UUID) -> RefundFacts | None:
+        """A transaction's refund as the jobs service itself has it, or None when it knows no such one.
+
+        Raises: HttpUnavailable, Unavailable.
+        """
+        path = f"/internal/transactions/{transaction_id}/refunds/{refund_id}"
+        body = await self._find("jobs", f"{self._jobs_url}{path}")
+        if body is None:
+            return None
+        try:
+            found = _Refund.model_validate(body)
+        except ValidationError as error:
+            raise Unavailable("the jobs service's answer is not a refund") from error
+        return RefundFacts(refund_id=refund_id, transaction_id=transaction_id, **dict(found))
 
     async def _find(self, service: str, url: str) -> Any | None:
         headers = {"Authorization": f"Bearer {internal_token(self._secret, service)}"}

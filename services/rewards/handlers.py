@@ -6,7 +6,7 @@ from chassis.envelope import Envelope
 from events.governance import GrantApproved, ParameterChanged
 from events.identity import MemberRegistered, WalletPayoutChanged
 from events.jobs import TransactionCompleted, TransactionRefunded
-from services.rewards.domain.facts import TransactionFacts
+from services.rewards.domain.facts import RefundFacts, TransactionFacts
 from services.rewards.service.accrual import record_transaction
 from services.rewards.service.facts import record_member, record_parameters, record_payout_wallet
 from services.rewards.service.grants import record_grant
@@ -23,9 +23,9 @@ async def on_transaction_completed(session: Session, event: TransactionCompleted
 
 
 @subscriptions.on(TransactionRefunded)
-async def on_transaction_refunded(session: Session, event: TransactionRefunded, envelope: Envelope) -> None:  # noqa: ARG001
-    """Record it, perhaps before its transaction."""
-    await record_refund(session, **dict(event))
+async def on_transaction_refunded(session: Session, event: TransactionRefunded, envelope: Envelope) -> None:
+    """Record it, perhaps before its transaction; it takes effect once the jobs service has confirmed it."""
+    await record_refund(session, told=RefundFacts(**dict(event)), event=envelope.model_dump(mode="json"))
 
 
 @subscriptions.on(MemberRegistered)

@@ -107,6 +107,8 @@ transactions = Table(
     Column("talent_fee_cents", BigInteger, nullable=False),
     Column("parameters_version", BigInteger, nullable=False),
     Column("completed_at", Moment, nullable=False),
+    Column("refunded_cents", BigInteger, nullable=False, server_default="0"),
+    Column("fee_refunded_cents", BigInteger, nullable=False, server_default="0"),
     Column("status", Text, nullable=False, comment="waiting, held, accrued or forged"),
     Column("reason", Text),
     Column("verification", Text, nullable=False, comment="pending, verified, forged or not_needed"),
@@ -115,7 +117,7 @@ transactions = Table(
     Column("recorded_at", Moment, nullable=False),
     Column("accrued_at", Moment),
 )
-"""Completed transactions as recorded."""
+"""Completed transactions as recorded; what has gone back of them is only ever what the jobs service confirmed."""
 
 Index(
     "ix_transactions_waiting",
@@ -133,18 +135,21 @@ Index(
 refunds = Table(
     "refunds",
     metadata,
+    Column("transaction_id", Uuid, primary_key=True),
     Column("refund_id", Uuid, primary_key=True),
-    Column("transaction_id", Uuid, nullable=False),
     Column("refunded_cents", BigInteger, nullable=False),
     Column("total_refunded_cents", BigInteger, nullable=False),
     Column("client_fee_refunded_cents", BigInteger, nullable=False),
     Column("total_client_fee_refunded_cents", BigInteger, nullable=False),
     Column("refunded_at", Moment, nullable=False),
+    Column("verification", Text, nullable=False, comment="pending, verified or forged"),
+    Column("verify_at", Moment, comment="when to ask the jobs service next"),
+    Column("event", JSONB, nullable=False, comment="the envelope it came in, for the dead-letter topic"),
     Column("recorded_at", Moment, nullable=False, server_default=NOW),
 )
-"""Refunds as told; one may be here before its transaction."""
+"""Refunds as told; one may be here before its transaction. None takes effect before the jobs service confirms it."""
 
-Index("ix_refunds_transaction", refunds.c.transaction_id)
+Index("ix_refunds_verify", refunds.c.verify_at, postgresql_where=refunds.c.verify_at.isnot(None))
 
 rewards = Table(
     "rewards",

@@ -1,7 +1,9 @@
 """The service as others meet it: internal API, schema, document, and one unit of work for each request."""
 
 import asyncio
+from uuid import UUID
 
+import asyncpg
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
@@ -10,7 +12,7 @@ from fastapi import FastAPI
 from chassis import migrations
 from chassis.db import Database
 from chassis.ids import new_id
-from chassis.testing import fresh_database
+from chassis.testing import eventually, fresh_database
 from services.jobs.app import build
 from services.jobs.models import metadata
 from tests.jobs.world import World, ok, refused
@@ -30,6 +32,41 @@ async def test_other_services_verify_a_transaction(world: World) -> None:
     assert facts["total_client_fee_refunded_cents"] == 4_000
     refused(await world.internal(f"/internal/transactions/{new_id()}"), 404, "not_found")
     refused(await world.internal("/internal/transactions/x"), 404)
+
+
+async def test_other_services_verify_a_refund(world: World) -> None:
+    transaction = await world.transaction()
+    refund = await world.refund(transaction, 50_000)
+    path = f"/internal/transactions/{transaction['id']}/refunds/{refund['id']}"
+    told = (await world.events(transaction["id"]))[-1]
+    assert told.type == "jobs.transaction.refunded.v1"
+    assert await ok(await world.internal(path)) == told.data
+    other = await world.transaction()
+    refused(await world.internal(path.replace(transaction["id"], other["id"])), 404, "not_found")
+    refused(await world.internal(f"/internal/transactions/{transaction['id']}/refunds/{new_id()}"), 404, "not_found")
+    refused(await world.internal(path, audience="rewards"), 401)
+
+
+async def test_an_answer_about_a_transaction_waits_for_the_refund_under_way(world: World) -> None:
+    """Or a refund inside the window could be missed by whoever asks right after it."""
+    transaction = await world.transaction()
+    connection = await asyncpg.connect(world.dsn)
+    try:
+        async with connection.transaction():
+            await connection.execute(
+                "UPDATE transactions SET total_refunded_cents = 7 WHERE id = $1", UUID(transaction["id"])
+            )
+            answer = asyncio.create_task(world.internal(f"/internal/transactions/{transaction['id']}"))
+            await eventually(lambda: _somebody_waits(world), every=0.05)
+        assert (await ok(await answer))["total_refunded_cents"] == 7
+    finally:
+        await connection.close()
+
+
+async def _somebody_waits(world: World) -> bool:
+    query = "SELECT count(*) AS waiting FROM pg_stat_activity WHERE datname = current_database()"
+    (row,) = await world.sql(query + " AND wait_event_type = 'Lock'")
+    return bool(row["waiting"])
 
 
 async def test_the_internal_api_is_for_services_only(world: World) -> None:

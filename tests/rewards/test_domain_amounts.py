@@ -14,6 +14,7 @@ from services.rewards.domain.amounts import (
     SIDES,
     clawback,
     connector_rewards,
+    hold_ends_at,
     referral_counts,
     rewards_after_refunds,
 )
@@ -122,6 +123,11 @@ def test_a_referral_expires_only_when_governance_sets_a_duration():
     assert referral_counts(**common, referral_duration_seconds=0)
     assert not referral_counts(**common, referral_duration_seconds=365 * 86_400)
     assert referral_counts(**common, referral_duration_seconds=401 * 86_400)
+
+
+def test_a_refund_window_ends_late_by_what_clocks_may_differ_and_no_window_ends_at_once():
+    assert hold_ends_at(completed_at=NOW, reward_hold_seconds=0) == NOW
+    assert hold_ends_at(completed_at=NOW, reward_hold_seconds=60) == NOW + timedelta(seconds=61)
 
 
 def test_the_states_are_the_published_ones_and_nothing_else_is_allowed():

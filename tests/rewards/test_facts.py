@@ -54,6 +54,7 @@ async def test_refunds_may_come_before_their_transaction_and_facts_after(world: 
         facts = [completed, by_client, first, second]
         for index in order:
             await world.tell(facts[index])
+        await world.verify()
         found = await world.rewards(completed.transaction_id)
         assert [row.amount_wei for row in found] == [TWENTY // 2] * 2
         assert sum(wei for _, wei in await world.lines(story.client_connector)) == TWENTY // 2
@@ -66,6 +67,7 @@ async def test_facts_told_again_change_nothing(world: World, story: Story):
     for event in (*story.registrations(), completed, story.refunded(completed, 10_000)):
         for _ in range(3):
             await world.tell(event)
+            await world.verify()
     assert [row.amount_wei for row in await world.rewards()] == [18 * 10**18] * 2
     assert await world.lines(story.client_connector) == [("accrual", TWENTY), ("cancel", -2 * 10**18)]
     assert len(await world.published("rewards.reward.accrued.v1")) == 2
@@ -204,8 +206,7 @@ async def test_the_refund_window_holds_a_reward_from_its_completion_on(world: Wo
         ("held", "refund_window")
     }
     assert {row.status for row in await world.rewards(old.transaction_id)} == {"queued"}
-    refund = story.refunded(young, 100_000)
-    await world.tell(refund)
+    await story.refund(young, 100_000)
     assert {(row.status, row.reason) for row in await world.rewards(young.transaction_id)} == {
         ("cancelled", "zero_amount")
     }

@@ -67,7 +67,7 @@ async def test_a_refund_after_the_mint_is_set_off_against_the_next_reward(paid: 
     await paid_story.begin()
     first = await paid_story.pay()
     await paid.payout()
-    await paid.tell(paid_story.refunded(first, 25_000))
+    await paid_story.refund(first, 25_000)
     member = paid_story.client_connector
     assert (await paid.lines(member))[-1] == ("refund", -5 * 10**18)
     await paid.check_invariants(paid_story)
@@ -89,9 +89,9 @@ async def test_a_full_refund_after_the_mint_reverses_and_the_next_reward_is_used
     await paid_story.begin()
     first = await paid_story.pay()
     await paid.payout()
-    await paid.tell(paid_story.refunded(first, 60_000))
+    await paid_story.refund(first, 60_000)
     assert {row.status for row in await paid.rewards(first.transaction_id)} == {"minted"}
-    await paid.tell(paid_story.refunded(first, 40_000, before=60_000))
+    await paid_story.refund(first, 40_000, before=60_000)
     assert {row.status for row in await paid.rewards(first.transaction_id)} == {"reversed"}
     assert len(await paid.published("rewards.reward.reversed.v1")) == 2
     second = await paid_story.pay()
@@ -108,7 +108,7 @@ async def test_a_refund_while_the_chain_tx_is_under_way_waits_for_the_next_rewar
     await paid_story.begin()
     first = await paid_story.pay()
     await paid.settle()
-    await paid.tell(paid_story.refunded(first, 100_000))
+    await paid_story.refund(first, 100_000)
     await paid.follow()
     await paid.network.mine(3)
     await paid.follow()
@@ -257,13 +257,13 @@ async def test_refunds_around_a_failed_settlement_take_back_each_cent_once(paid:
     event = await paid_story.pay()
     await paid.settle()
     await paid.execute("UPDATE chain_intents SET gas_limit = 60000")
-    await paid.tell(paid_story.refunded(event, 25_000))
+    await paid_story.refund(event, 25_000)
     for _ in range(5):
         await paid.follow()
         await paid.network.mine(3)
         await paid.mend()
     assert await paid.settled_statuses() == ["freed"]
-    await paid.tell(paid_story.refunded(event, 25_000, before=25_000))
+    await paid_story.refund(event, 25_000, before=25_000)
     await paid.payout()
     assert {(row.status, row.minted_wei) for row in await paid.rewards()} == {("minted", TWENTY // 2)}
     await paid.check_invariants(paid_story)
@@ -276,8 +276,7 @@ async def test_a_restored_database_reads_back_what_it_has_forgotten(
     await paid_story.begin()
     first = await paid_story.pay()
     await paid.payout()
-    refund = paid_story.refunded(first, 25_000)
-    await paid.tell(refund)
+    refund = await paid_story.refund(first, 25_000)
     second = await paid_story.pay()
     await paid.payout()
     ids = {row.id for row in await paid.rewards()}

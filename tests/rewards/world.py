@@ -19,6 +19,7 @@ from chassis.clock import to_rfc3339, utc_now
 from chassis.context import Context
 from chassis.db import Database
 from chassis.envelope import Envelope, Event, wrap
+from chassis.headers import unpack_headers
 from chassis.http import HttpClient
 from chassis.ids import new_id
 from chassis.tables import metadata as chassis_tables
@@ -48,6 +49,7 @@ class Neighbours:
     def __init__(self) -> None:
         self.members: dict[str, dict[str, Any]] = {}
         self.transactions: dict[str, dict[str, Any]] = {}
+        self.refunds: dict[tuple[str, str], dict[str, Any]] = {}
         self.is_down = False
         self.asked: list[str] = []
         with socket.socket() as listener:
@@ -73,6 +75,8 @@ class Neighbours:
 
     def _find(self, path: list[str]) -> dict[str, Any] | None:
         kind, subject = path[2], path[3]
+        if path[4:5] == ["refunds"]:
+            return self.refunds.get((subject, path[5]))
         return (self.members if kind == "members" else self.transactions).get(subject)
 
     @asynccontextmanager
@@ -189,7 +193,19 @@ class World:
         return [json.loads(bytes(row.value))["data"] for row in await self.rows(query)]
 
     async def verify(self) -> None:
-        await workers.verify_transactions(self.context)
+        """All that is to be asked of jobs, and what comes of the answers."""
+        for _ in range(2):
+            await workers.verify_refunds(self.context)
+            await workers.verify_transactions(self.context)
+
+    async def dead_letters(self) -> list[tuple[str, str]]:
+        """(event id, reason) of what went to the dead-letter topic of transactions, oldest first."""
+        query = OUTBOX.select().where(OUTBOX.c.topic == "jobs.transaction.rewards.dlq").order_by(OUTBOX.c.id)
+        found = []
+        for row in await self.rows(query):
+            reason = dict(unpack_headers(bytes(row.headers)))["dlq-reason"].decode()
+            found.append((json.loads(bytes(row.value))["id"], reason))
+        return found
 
     async def check_ledger(self) -> None:
         """I2 and I3: rewards by the exact formula, at most one per source, and a ledger that sums to 0."""
@@ -284,13 +300,25 @@ class Story:
 
     def confirm(self, event: TransactionCompleted) -> None:
         """Let the jobs service say that this happened."""
-        body = event.model_dump(mode="json")
+        body = event.model_dump(mode="json") | {"total_refunded_cents": 0, "total_client_fee_refunded_cents": 0}
         self.world.neighbours.transactions[str(event.transaction_id)] = body | {"id": body["transaction_id"]}
 
-    def refunded(self, event: TransactionCompleted, cents: int, *, before: int = 0) -> TransactionRefunded:
-        """A refund of `cents` after `before` cents went back already; fee back above what rewards may have cost."""
+    async def refund(self, event: TransactionCompleted, cents: int, *, before: int = 0) -> TransactionRefunded:
+        """A refund, told and verified."""
+        refund = self.refunded(event, cents, before=before)
+        await self.world.tell(refund)
+        await self.world.verify()
+        return refund
+
+    def refunded(
+        self, event: TransactionCompleted, cents: int, *, before: int = 0, is_true: bool = True
+    ) -> TransactionRefunded:
+        """A refund of `cents` after `before` cents went back already; fee back above what rewards may have cost.
+
+        Jobs confirms it unless it is not true.
+        """
         fee = cents * 800 // 10_000
-        return TransactionRefunded(
+        refund = TransactionRefunded(
             transaction_id=event.transaction_id,
             refund_id=new_id(),
             refunded_cents=cents,
@@ -299,6 +327,18 @@ class Story:
             total_client_fee_refunded_cents=(before + cents) * 800 // 10_000,
             refunded_at=utc_now(),
         )
+        if is_true:
+            self.confirm_refund(refund)
+        return refund
+
+    def confirm_refund(self, refund: TransactionRefunded) -> None:
+        """Let the jobs service say that this went back."""
+        body, jobs = refund.model_dump(mode="json"), self.world.neighbours
+        jobs.refunds[body["transaction_id"], body["refund_id"]] = body
+        if body["transaction_id"] in jobs.transactions:
+            whole = jobs.transactions[body["transaction_id"]]
+            for total in ("total_refunded_cents", "total_client_fee_refunded_cents"):
+                whole[total] = max(whole[total], body[total])
 
     async def begin(self, *, wallets: bool = True) -> None:
         """Members are registered, wallets set, and there is a price."""

@@ -26,6 +26,11 @@ async def get_transaction(session: Session, transaction_id: UUID, *, viewer_id: 
     return await one(session, _found(transactions, transaction_id, viewer_id))
 
 
+async def settled_transaction(session: Session, transaction_id: UUID) -> Row:
+    """The transaction, whosever it is, once no refund of it is under way. Raises: NotFound."""
+    return await one(session, _found(transactions, transaction_id, None), lock="share")
+
+
 async def lock_transaction(session: Session, transaction_id: UUID, *, viewer_id: UUID | None) -> Row:
     """The transaction, locked to be changed; without a viewer whosever it is. Raises: NotFound."""
     return await one(session, _found(transactions, transaction_id, viewer_id), lock="update")
@@ -49,6 +54,11 @@ async def insert_refund(session: Session, values: Mapping[str, Any]) -> Row:
 async def get_refund(session: Session, refund_id: UUID, *, viewer_id: UUID | None) -> Row:
     """The refund; without a viewer whosever it is. Raises: NotFound."""
     return await one(session, _found(refunds, refund_id, viewer_id))
+
+
+async def get_refund_of(session: Session, transaction_id: UUID, refund_id: UUID) -> Row:
+    """The refund of this transaction, whosever it is. Raises: NotFound."""
+    return await one(session, _found(refunds, refund_id, None).where(refunds.c.transaction_id == transaction_id))
 
 
 async def list_refunds_of(

@@ -6,7 +6,7 @@ from fastapi import Response
 
 from chassis.web import Page, Paging, SessionDep, created, idempotency_required, new_router, problems
 from services.jobs.routes.common import ActorDep, as_page
-from services.jobs.schemas.billing import RefundCreate, RefundRead, TransactionFacts, TransactionRead
+from services.jobs.schemas.billing import RefundCreate, RefundFacts, RefundRead, TransactionFacts, TransactionRead
 from services.jobs.service import transactions as service
 
 router = new_router("transactions")
@@ -85,3 +85,15 @@ async def get_transaction_facts(transaction_id: UUID, session: SessionDep) -> Tr
     """The fields of its event, and what went back since."""
     row = await service.get_transaction_facts(session, transaction_id=transaction_id)
     return TransactionFacts.model_validate(row)
+
+
+@internal_router.get(
+    "/transactions/{transaction_id}/refunds/{refund_id}",
+    operation_id="get_refund_facts",
+    summary="Verify a refund",
+    responses=problems(401, 404),
+)
+async def get_refund_facts(transaction_id: UUID, refund_id: UUID, session: SessionDep) -> RefundFacts:
+    """The fields of its event."""
+    row = await service.get_refund_facts(session, transaction_id=transaction_id, refund_id=refund_id)
+    return RefundFacts.model_validate(row)

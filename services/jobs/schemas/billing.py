@@ -110,6 +110,18 @@ class TransactionFacts(_TransactionFacts):
     """What other services of the deployment verify an event with."""
 
 
+class RefundFacts(ReadModel):
+    """What other services of the deployment verify a refund's event with; the totals are those right after it."""
+
+    refund_id: UUID = Field(validation_alias=AliasPath("id"))
+    transaction_id: UUID
+    refunded_cents: int = Field(validation_alias=AliasPath("amount_cents"))
+    total_refunded_cents: int
+    client_fee_refunded_cents: int
+    total_client_fee_refunded_cents: int
+    refunded_at: Timestamp = Field(validation_alias=AliasPath("created_at"))
+
+
 class RefundCreate(StrictModel):
     """How much of the amount goes back, and why."""
 

@@ -28,11 +28,11 @@ async def get_transaction(session: Session, *, actor: Actor, transaction_id: UUI
 
 
 async def get_transaction_facts(session: Session, *, transaction_id: UUID) -> Row:
-    """The transaction as other services of the deployment verify it.
+    """The transaction as other services of the deployment verify it, with every refund begun before the question.
 
     Raises: NotFound.
     """
-    return await repository.get_transaction(session, transaction_id, viewer_id=None)
+    return await repository.settled_transaction(session, transaction_id)
 
 
 async def list_my_transactions(
@@ -88,6 +88,14 @@ async def get_refund(session: Session, *, actor: Actor, refund_id: UUID) -> Row:
     Raises: NotFound.
     """
     return await repository.get_refund(session, refund_id, viewer_id=_viewer(actor))
+
+
+async def get_refund_facts(session: Session, *, transaction_id: UUID, refund_id: UUID) -> Row:
+    """The refund as other services of the deployment verify it.
+
+    Raises: NotFound when there is no such refund of this transaction.
+    """
+    return await repository.get_refund_of(session, transaction_id, refund_id)
 
 
 async def list_refunds_of(

@@ -10,6 +10,9 @@ from chassis.money import BPS
 Side = Literal["client", "talent"]
 SIDES: tuple[Side, Side] = ("client", "talent")
 
+CLOCKS_DIFFER_SECONDS = 1
+"""How far the clocks of two services may be apart."""
+
 SCALE = 10**24
 """cents → USD is 10^-2, the price's 10^8 and BTRST's 10^18 make 10^24 together."""
 
@@ -98,5 +101,6 @@ def referral_counts(*, completed_at: datetime, registered_at: datetime, referral
 
 
 def hold_ends_at(*, completed_at: datetime, reward_hold_seconds: int) -> datetime:
-    """When a reward's refund window has passed. Source: the network's rule 6."""
-    return completed_at + timedelta(seconds=reward_hold_seconds)
+    """When a reward's refund window has passed, by whichever service's clock. Source: the network's rule 6."""
+    late = CLOCKS_DIFFER_SECONDS if reward_hold_seconds else 0
+    return completed_at + timedelta(seconds=reward_hold_seconds + late)

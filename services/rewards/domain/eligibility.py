@@ -38,10 +38,10 @@ def standing(situation: Situation, now: datetime) -> Standing:  # noqa: PLR0911 
         return Standing(Status.HELD, Reason.STALE_PRICE, now + PRICE_RETRY)
     if situation.amount_wei == 0:
         return Standing(Status.CANCELLED, Reason.ZERO_AMOUNT)
-    if not situation.is_verified:
-        return Standing(Status.HELD, Reason.UNVERIFIED)
     if now < situation.hold_ends_at:
         return Standing(Status.HELD, Reason.REFUND_WINDOW, situation.hold_ends_at)
+    if not situation.is_verified:
+        return Standing(Status.HELD, Reason.UNVERIFIED)
     if situation.payout_address is None:
         return Standing(Status.HELD, Reason.NO_PAYOUT_WALLET, situation.next_wallet_at)
     if not situation.reaches_minimum:

@@ -32,6 +32,35 @@ class TransactionFacts:
         return sha256(json.dumps(values, sort_keys=True).encode()).digest()
 
 
+@dataclass(frozen=True, slots=True)
+class RefundFacts:
+    """Every field of a refund, compared as one value; the totals are the transaction's right after it."""
+
+    refund_id: UUID
+    transaction_id: UUID
+    refunded_cents: int
+    total_refunded_cents: int
+    client_fee_refunded_cents: int
+    total_client_fee_refunded_cents: int
+    refunded_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Refunded:
+    """What has gone back of a transaction: both only ever grow."""
+
+    cents: int = 0
+    fee_cents: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmed:
+    """A transaction as the jobs service has it, and what has gone back of it by now."""
+
+    facts: TransactionFacts
+    refunded: Refunded
+
+
 def _plain(value: object) -> object:
     if isinstance(value, UUID):
         return str(value)

@@ -1,11 +1,10 @@
 """SQL for recorded transactions and refunds."""
 
-from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, func, or_, select, update
+from sqlalchemy import ColumnElement, Row, Table, and_, func, or_, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 
 from chassis.db import Session
@@ -21,12 +20,6 @@ async def insert_transaction(session: Session, **values: Any) -> bool:
         .returning(transactions.c.transaction_id)
     )
     return result.one_or_none() is not None
-
-
-async def find_transaction(session: Session, transaction_id: UUID) -> Row[Any] | None:
-    """A recorded transaction."""
-    rows = await session.execute(select(transactions).where(transactions.c.transaction_id == transaction_id))
-    return rows.one_or_none()
 
 
 async def lock_transaction(session: Session, transaction_id: UUID) -> Row[Any] | None:
@@ -80,49 +73,61 @@ async def list_ready(session: Session, limit: int) -> list[Row[Any]]:
 
 async def take_unverified(session: Session, now: datetime, retry: timedelta, limit: int) -> list[Row[Any]]:
     """Transactions to ask the jobs service about now; they come up again after `retry` if nothing came of it."""
+    return await _take_due(session, transactions, now, retry, limit)
+
+
+async def take_unverified_refunds(session: Session, now: datetime, retry: timedelta, limit: int) -> list[Row[Any]]:
+    """Refunds to ask the jobs service about now; they come up again after `retry` if nothing came of it."""
+    return await _take_due(session, refunds, now, retry, limit)
+
+
+async def _take_due(session: Session, table: Table, now: datetime, retry: timedelta, limit: int) -> list[Row[Any]]:
+    keys = list(table.primary_key)
     due = (
-        select(transactions.c.transaction_id)
-        .where(transactions.c.verify_at <= now)
-        .order_by(transactions.c.verify_at)
+        select(*keys)
+        .where(table.c.verify_at <= now)
+        .order_by(table.c.verify_at)
         .limit(limit)
         .with_for_update(skip_locked=True)
         .cte("due")
     )
     rows = await session.execute(
-        update(transactions)
-        .where(transactions.c.transaction_id.in_(select(due.c.transaction_id)))
-        .values(verify_at=now + retry)
-        .returning(transactions)
+        update(table).where(tuple_(*keys).in_(select(*due.c))).values(verify_at=now + retry).returning(table)
     )
     return list(rows)
 
 
+async def raise_refunded(session: Session, transaction_id: UUID, *, cents: int, fee_cents: int) -> None:
+    """Let a recorded transaction have at least this much given back: totals only grow, so the highest is the newest."""
+    columns = transactions.c
+    await session.execute(
+        update(transactions)
+        .where(columns.transaction_id == transaction_id)
+        .values(
+            refunded_cents=func.greatest(columns.refunded_cents, cents),
+            fee_refunded_cents=func.greatest(columns.fee_refunded_cents, fee_cents),
+        )
+    )
+
+
 async def insert_refund(session: Session, **values: Any) -> bool:
-    """Record a refund; False when it is recorded already."""
+    """Record a refund; False when this transaction has one of this id already."""
     result = await session.execute(
-        insert(refunds)
-        .values(**values)
-        .on_conflict_do_nothing(index_elements=[refunds.c.refund_id])
-        .returning(refunds.c.refund_id)
+        insert(refunds).values(**values).on_conflict_do_nothing().returning(refunds.c.refund_id)
     )
     return result.one_or_none() is not None
 
 
-async def refund_totals(session: Session, transaction_id: UUID) -> tuple[int, int]:
-    """(cents, client fee cents) given back so far: totals only grow, so the highest is the newest."""
-    rows = await session.execute(
-        select(
-            func.coalesce(func.max(refunds.c.total_refunded_cents), 0).label("cents"),
-            func.coalesce(func.max(refunds.c.total_client_fee_refunded_cents), 0).label("fee_cents"),
-        ).where(refunds.c.transaction_id == transaction_id)
-    )
-    found = rows.one()
-    return int(found.cents), int(found.fee_cents)
+async def lock_refund(session: Session, transaction_id: UUID, refund_id: UUID) -> Row[Any] | None:
+    """A recorded refund, locked."""
+    rows = await session.execute(select(refunds).where(_is_refund(transaction_id, refund_id)).with_for_update())
+    return rows.one_or_none()
 
 
-async def list_refunds(session: Session, transaction_ids: Collection[UUID]) -> list[Row[Any]]:
-    """The refunds of these transactions, oldest first."""
-    rows = await session.execute(
-        select(refunds).where(refunds.c.transaction_id.in_(list(transaction_ids))).order_by(refunds.c.refunded_at)
-    )
-    return list(rows)
+async def update_refund(session: Session, transaction_id: UUID, refund_id: UUID, /, **values: Any) -> None:
+    """Change a recorded refund."""
+    await session.execute(update(refunds).where(_is_refund(transaction_id, refund_id)).values(**values))
+
+
+def _is_refund(transaction_id: UUID, refund_id: UUID) -> ColumnElement[bool]:
+    return and_(refunds.c.transaction_id == transaction_id, refunds.c.refund_id == refund_id)

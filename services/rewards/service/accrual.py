@@ -42,8 +42,8 @@ def facts_of(row: Any) -> TransactionFacts:
 async def record_transaction(session: Session, *, told: TransactionFacts, event: Mapping[str, Any]) -> None:
     """Record a completed transaction and accrue it if everything is known already.
 
-    A second telling changes nothing; one that contradicts the first is dead-lettered, and the verification with the
-    jobs service decides what is true.
+    A second telling changes nothing; one that contradicts the first is dead-lettered, and the jobs service is asked
+    which of them is true, even if the first earned nobody anything.
     """
     await facts.lock_parties(session, {told.client_id, told.talent_id})
     is_new = await transactions.insert_transaction(session, **_recorded(told, event))
@@ -72,6 +72,9 @@ async def _replaces_forged(session: Session, told: TransactionFacts, event: Mapp
     if recorded.verification != Verification.FORGED:
         log.warning("contradicting_transaction", transaction_id=str(told.transaction_id))
         dead_letter(session, told.transaction_id, event, CONTRADICTING)
+        if recorded.verification != Verification.VERIFIED:
+            asking = {"verification": Verification.PENDING, "verify_at": utc_now()}
+            await transactions.update_transaction(session, told.transaction_id, **asking)
         return False
     await transactions.update_transaction(session, told.transaction_id, **_recorded(told, event))
     return True
@@ -107,15 +110,14 @@ async def _accrue(
     rows = _reward_rows(recorded, connectors, parameters, price, now)
     await rewards.insert_rewards(session, [vars(row) for row in rows])
     await _journal_accrual(session, recorded, rows, (parameters, price), now)
-    needs_verification = any(row.status != Status.CANCELLED for row in rows)
-    is_pending = needs_verification and recorded.verification != Verification.VERIFIED
+    is_pending = recorded.verify_at is not None or any(row.status != Status.CANCELLED for row in rows)
     await transactions.update_transaction(
         session,
         recorded.transaction_id,
         status=Recording.ACCRUED,
         reason=None,
         accrued_at=now,
-        verification=recorded.verification if needs_verification else Verification.NOT_NEEDED,
+        verification=Verification.PENDING if is_pending else Verification.NOT_NEEDED,
         verify_at=now if is_pending else None,
     )
     await apply_refunds(session, recorded.transaction_id)
@@ -163,7 +165,6 @@ def _reward_rows(
             hold_ends_at=hold_ends_at(
                 completed_at=recorded.completed_at, reward_hold_seconds=parameters.reward_hold_seconds
             ),
-            is_verified=recorded.verification == Verification.VERIFIED,
             created_at=now,
             **_first_status(price, amounts[side], now),
         )

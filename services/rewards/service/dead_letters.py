@@ -1,4 +1,4 @@
-"""Copies for the dead-letter topic of transactions that are events well enough, but not true."""
+"""Copies for the dead-letter topic of transactions and refunds that are events well enough, but not true."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,6 +13,8 @@ from events.jobs import TransactionCompleted
 GROUP = "rewards"
 UNCONFIRMED = "the jobs service does not confirm this transaction"
 CONTRADICTING = "it contradicts what is recorded of this transaction"
+UNCONFIRMED_REFUND = "the jobs service does not confirm this refund"
+CONTRADICTING_REFUND = "it contradicts what is recorded of this refund"
 
 
 def dead_letter(session: Session, transaction_id: UUID, event: Mapping[str, Any], reason: str) -> None:

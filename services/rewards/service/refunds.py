@@ -1,68 +1,83 @@
 """Refunds: before a reward is reserved they reduce or cancel it; afterwards they become a debt of its beneficiary."""
 
+from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from chassis.clock import utc_now
 from chassis.db import Session
+from chassis.telemetry import log
 from services.rewards.domain.amounts import clawback, rewards_after_refunds
+from services.rewards.domain.facts import Refunded, RefundFacts
 from services.rewards.domain.ledger import Code
-from services.rewards.domain.states import Reason, Recording, Status
+from services.rewards.domain.states import Reason, Recording, Status, Verification
 from services.rewards.repository import facts, ledger, rewards, transactions
 from services.rewards.service import journal
+from services.rewards.service.dead_letters import CONTRADICTING_REFUND, dead_letter
 from services.rewards.service.terms import parameters_of
 
 
-async def record_refund(
-    session: Session,
-    *,
-    refund_id: UUID,
-    transaction_id: UUID,
-    refunded_cents: int,
-    total_refunded_cents: int,
-    client_fee_refunded_cents: int,
-    total_client_fee_refunded_cents: int,
-    refunded_at: datetime,
-) -> None:
-    """Keep the refund, and apply it if its transaction's rewards exist; otherwise they will start from it."""
+async def record_refund(session: Session, *, told: RefundFacts, event: Mapping[str, Any]) -> None:
+    """Keep the refund until the jobs service has confirmed it: nothing takes effect on the word of an event.
+
+    A second telling changes nothing; one that contradicts the first is dead-lettered.
+    """
+    pending = {"verification": Verification.PENDING, "verify_at": utc_now(), "event": dict(event)}
+    if await transactions.insert_refund(session, **asdict(told), **pending):
+        return
+    recorded = await transactions.lock_refund(session, told.transaction_id, told.refund_id)
+    assert recorded is not None, "refunds are never deleted"
+    if refund_facts_of(recorded) == told:
+        return
+    if recorded.verification == Verification.FORGED:
+        await transactions.update_refund(session, told.transaction_id, told.refund_id, **asdict(told), **pending)
+        return
+    log.warning("contradicting_refund", refund_id=str(told.refund_id))
+    dead_letter(session, told.transaction_id, event, CONTRADICTING_REFUND)
+
+
+def refund_facts_of(row: Any) -> RefundFacts:
+    """The facts in a recorded refund's row."""
+    return RefundFacts(**{name: getattr(row, name) for name in RefundFacts.__dataclass_fields__})
+
+
+async def lock_with_beneficiaries(session: Session, transaction_id: UUID) -> Any | None:
+    """The recorded transaction, locked, and before it the members who earn on it: always in this order."""
+    found = await rewards.list_rewards_of(session, transaction_id)
+    await facts.lock_parties(session, {row.beneficiary_id for row in found})
+    return await transactions.lock_transaction(session, transaction_id)
+
+
+async def note_refunded(session: Session, transaction_id: UUID, refunded: Refunded) -> None:
+    """Let what the jobs service says has gone back of the transaction take effect on its rewards, if it has any."""
+    await transactions.raise_refunded(session, transaction_id, cents=refunded.cents, fee_cents=refunded.fee_cents)
     recorded = await transactions.lock_transaction(session, transaction_id)
-    is_new = await transactions.insert_refund(
-        session,
-        refund_id=refund_id,
-        transaction_id=transaction_id,
-        refunded_cents=refunded_cents,
-        total_refunded_cents=total_refunded_cents,
-        client_fee_refunded_cents=client_fee_refunded_cents,
-        total_client_fee_refunded_cents=total_client_fee_refunded_cents,
-        refunded_at=refunded_at,
-    )
-    if is_new and recorded is not None and recorded.status == Recording.ACCRUED:
+    if recorded is not None and recorded.status == Recording.ACCRUED:
         await apply_refunds(session, transaction_id)
 
 
 async def apply_refunds(session: Session, transaction_id: UUID) -> None:
-    """Bring the transaction's rewards to what the formula gives on what refunds have left of it.
+    """Bring the transaction's rewards to what the formula gives on what confirmed refunds have left of it.
 
     Cumulative: calling it again, or with refunds in another order, ends the same. Source: the network's rule 6.
     """
-    cents, fee_cents = await transactions.refund_totals(session, transaction_id)
-    if cents == 0:
+    recorded = await lock_with_beneficiaries(session, transaction_id)
+    assert recorded is not None, "rewards of a transaction are made from its row"
+    if recorded.refunded_cents == 0:
         return
     found = await rewards.list_rewards_of(session, transaction_id)
-    owing = await facts.lock_parties(session, {row.beneficiary_id for row in found})
     locked = await rewards.lock_rewards(session, [row.id for row in found])
-    recorded = await transactions.lock_transaction(session, transaction_id)
-    assert recorded is not None, "rewards of a transaction are made from its row"
-    entitled = await _entitled(session, recorded, [locked[row.id] for row in found], cents, fee_cents)
+    entitled = await _entitled(session, recorded, list(locked.values()))
+    is_full = recorded.refunded_cents >= recorded.amount_cents
     now = utc_now()
-    for row in (locked[row.id] for row in found):
+    for row in locked.values():
         if row.price_usd_e8 is not None:
-            await _settle_refund(session, row, entitled[row.side], now, is_full=cents >= recorded.amount_cents)
-    assert owing.keys() >= {row.beneficiary_id for row in found}
+            await _settle_refund(session, row, entitled[row.side], now, is_full=is_full)
 
 
-async def _entitled(session: Session, recorded: Any, rows: list[Any], cents: int, fee_cents: int) -> dict[str, int]:
+async def _entitled(session: Session, recorded: Any, rows: list[Any]) -> dict[str, int]:
     priced = [row for row in rows if row.price_usd_e8 is not None]
     if not priced:
         return {}
@@ -71,8 +86,8 @@ async def _entitled(session: Session, recorded: Any, rows: list[Any], cents: int
     found = rewards_after_refunds(
         amount_cents=recorded.amount_cents,
         client_fee_cents=recorded.client_fee_cents,
-        total_refunded_cents=cents,
-        total_client_fee_refunded_cents=fee_cents,
+        total_refunded_cents=recorded.refunded_cents,
+        total_client_fee_refunded_cents=recorded.fee_refunded_cents,
         connector_reward_bps=parameters.connector_reward_bps,
         price_usd_e8=priced[0].price_usd_e8,
         sides=[row.side for row in priced],

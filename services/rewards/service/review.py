@@ -10,16 +10,17 @@ from chassis.db import Session
 from services.rewards.domain.eligibility import Situation, Standing, standing
 from services.rewards.domain.ledger import Code
 from services.rewards.domain.states import Reason, Status, check_transition
-from services.rewards.repository import facts, ledger, rewards, transactions
+from services.rewards.repository import facts, ledger, rewards
 from services.rewards.service import journal
 from services.rewards.service.accrual import accrued_step, amounts_of
-from services.rewards.service.refunds import apply_refunds
+from services.rewards.service.refunds import apply_refunds, lock_with_beneficiaries
 from services.rewards.service.terms import current_parameters, parameters_of, price_as_of
 
 
 async def review_due_rewards(session: Session, *, limit: int) -> int:
     """Look again at held rewards whose time has come; how many there were."""
     due = await rewards.list_due(session, utc_now(), limit)
+    await facts.lock_parties(session, {row.beneficiary_id for row in await rewards.list_by_ids(session, due)})
     for transaction_id in await _unpriced(session, due):
         await price_transaction(session, transaction_id=transaction_id)
     await review_rewards(session, due)
@@ -33,7 +34,7 @@ async def _unpriced(session: Session, reward_ids: Collection[UUID]) -> list[UUID
 
 async def price_transaction(session: Session, *, transaction_id: UUID) -> bool:
     """Fix the amounts of a transaction's rewards that waited for a price; False while there is none."""
-    recorded = await transactions.lock_transaction(session, transaction_id)
+    recorded = await lock_with_beneficiaries(session, transaction_id)
     if recorded is None:
         return False
     found = [row for row in await rewards.list_rewards_of(session, transaction_id) if row.price_usd_e8 is None]
@@ -41,7 +42,6 @@ async def price_transaction(session: Session, *, transaction_id: UUID) -> bool:
     parameters = await parameters_of(session, recorded.parameters_version)
     if not found or price is None or parameters is None:
         return False
-    await facts.lock_parties(session, {row.beneficiary_id for row in found})
     amounts = amounts_of(recorded, [row.side for row in found], parameters, price.usd_e8)
     now = utc_now()
     for row in found:

@@ -1,7 +1,4 @@
-"""Loops of rewards: ask for missing facts, verify, look again, reserve, follow the chain, reconcile.
-
-Every tick is one bounded piece of work; the network is only ever used between units of work.
-"""
+"""The loops that pay: reserve, follow the chain, reconcile, mend; and what this process has of the chain for them."""
 
 import asyncio
 import contextlib
@@ -10,9 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
-from uuid import UUID
 
-from chassis.app import Worker
 from chassis.chain.client import ChainClient
 from chassis.chain.errors import ChainError
 from chassis.chain.indexer import LogIndexer
@@ -24,21 +19,14 @@ from chassis.chain.tx_manager import Callbacks, Failure, TickReport, TxManager, 
 from chassis.chain.values import Log, Receipt
 from chassis.context import Context
 from chassis.db import Session
-from chassis.errors import Unavailable
-from chassis.http import HttpUnavailable
 from chassis.telemetry import log
 from services.rewards.chain import Chain
 from services.rewards.clients import FixedPrice, PriceSource, Services
-from services.rewards.domain.facts import TransactionFacts
 from services.rewards.errors import SettlementMismatch
 from services.rewards.models import LANE, chain
-from services.rewards.service import audit, facts, outcomes, payouts, recovery, review, terms, verification
+from services.rewards.service import audit, outcomes, payouts, recovery
 from services.rewards.service.journal import Place
 from services.rewards.settings import RewardsSettings
-
-LIMIT = 100
-AT_ONCE = 10
-"""Questions to another service under way together."""
 
 RECONCILE_SECONDS = 10.0
 """How often to compare ledger and chain although no new block is final."""
@@ -159,12 +147,12 @@ def _settled_indexer(context: Context, contracts: Chain, start_block: int) -> Lo
     )
 
 
-async def _on_included(session: Session, intent: Intent, receipt: Receipt) -> None:
-    await outcomes.note_included(session, settlement_id=outcomes.settlement_of(intent), place=_place(receipt))
+def _of(note: Callable[..., Awaitable[None]]) -> Callable[[Session, Intent, Receipt], Awaitable[None]]:
+    async def told(session: Session, intent: Intent, receipt: Receipt) -> None:
+        place = Place(receipt.transaction_hash, receipt.block_number, receipt.block_hash)
+        await note(session, settlement_id=outcomes.settlement_of(intent), place=place)
 
-
-async def _on_confirmed(session: Session, intent: Intent, receipt: Receipt) -> None:
-    await outcomes.note_confirmed(session, settlement_id=outcomes.settlement_of(intent), place=_place(receipt))
+    return told
 
 
 async def _on_unconfirmed(session: Session, intent: Intent) -> None:
@@ -175,96 +163,12 @@ async def _on_failed(session: Session, intent: Intent, failure: Failure) -> None
     await outcomes.note_failed(session, settlement_id=outcomes.settlement_of(intent), code=failure.code)
 
 
-def _place(receipt: Receipt) -> Place:
-    return Place(receipt.transaction_hash, receipt.block_number, receipt.block_hash)
-
-
 CALLBACKS = Callbacks(
-    on_included=_on_included,
-    on_confirmed=_on_confirmed,
+    on_included=_of(outcomes.note_included),
+    on_confirmed=_of(outcomes.note_confirmed),
     on_unconfirmed=_on_unconfirmed,
     on_failed=_on_failed,
 )
-
-
-async def observe_price(context: Context) -> bool:
-    """Note the price the source gives now, if it is another one."""
-    source: PriceSource = context.resources.prices
-    price = await source.latest()
-    async with context.database.unit_of_work() as session:
-        await terms.observe_price(session, price=price, source=source.name)
-    return False
-
-
-async def ask_for_facts(context: Context) -> bool:
-    """Ask identity for members that transactions have waited for too long."""
-    async with context.database.unit_of_work() as session:
-        missing = await facts.take_members_to_ask(
-            session, fact_wait_seconds=context.settings.fact_wait_seconds, limit=LIMIT
-        )
-    await _each(missing, lambda member_id: _ask_for_member(context, member_id))
-    return len(missing) == LIMIT
-
-
-async def _ask_for_member(context: Context, member_id: UUID) -> None:
-    found = await context.resources.services.find_attribution(member_id)
-    async with context.database.unit_of_work() as session:
-        if found is None:
-            await facts.record_unknown_member(session, member_id=member_id)
-        else:
-            await facts.record_member(
-                session, member_id=member_id, connector_id=found.connector_id, registered_at=found.registered_at
-            )
-
-
-async def accrue_ready(context: Context) -> bool:
-    """Accrue transactions whose last fact came on a way that could not wake them."""
-    async with context.database.unit_of_work() as session:
-        return await facts.accrue_ready_transactions(session, limit=LIMIT) == LIMIT
-
-
-async def verify_transactions(context: Context) -> bool:
-    """Ask the jobs service whether recorded transactions are true."""
-    async with context.database.unit_of_work() as session:
-        pending = await verification.take_unverified(
-            session, retry_seconds=context.settings.verify_retry_seconds, limit=LIMIT
-        )
-    await _each(pending, lambda told: _verify(context, told))
-    return len(pending) == LIMIT
-
-
-async def _verify(context: Context, told: TransactionFacts) -> None:
-    true_facts = await context.resources.services.find_transaction(told.transaction_id)
-    async with context.database.unit_of_work() as session:
-        await verification.settle_verification(
-            session,
-            transaction_id=told.transaction_id,
-            true_facts=true_facts,
-            chain_id=context.settings.chain_id,
-        )
-
-
-async def _each(items: list[Any], ask: Callable[[Any], Awaitable[None]]) -> None:
-    """Ask about each item, a few at once; a service that is away leaves its items for later."""
-    gate = asyncio.Semaphore(AT_ONCE)
-
-    async def guarded(item: Any) -> None:
-        async with gate:
-            try:
-                await ask(item)
-            except (HttpUnavailable, Unavailable) as problem:
-                log.warning("service_away", error=str(problem)[:300])
-
-    results = await asyncio.gather(*(guarded(item) for item in items), return_exceptions=True)
-    for result in results:
-        if isinstance(result, BaseException):
-            raise result
-
-
-async def review_due(context: Context) -> bool:
-    """Look again at held rewards whose time has come."""
-    async with context.database.unit_of_work() as session:
-        return await review.review_due_rewards(session, limit=LIMIT) == LIMIT
 
 
 async def settle_payouts(context: Context) -> bool:
@@ -380,16 +284,3 @@ async def readiness(context: Context) -> dict[str, str]:
         problem = await audit.payout_problem(session)
     trouble = None if lane is None else lane.halted or lane.problem or lane.alarm
     return {"chain": trouble or ("ok" if lane is not None else "not reached yet"), "payouts": problem or "ok"}
-
-
-WORKERS = (
-    Worker("observe_price", observe_price, 1.0),
-    Worker("ask_for_facts", ask_for_facts, 1.0),
-    Worker("accrue_ready", accrue_ready, 1.0),
-    Worker("verify_transactions", verify_transactions, 0.1),
-    Worker("review_due", review_due, 0.5),
-    Worker("settle_payouts", settle_payouts, 0.1),
-    Worker("follow_chain", follow_chain, 0.25),
-    Worker("reconcile_supply", reconcile_supply, 0.5),
-    Worker("mend_settlements", mend_settlements, 1.0),
-)
