@@ -1,6 +1,7 @@
 """Schema migrations: one alembic history per service, run by the operator or the development supervisor."""
 
 import asyncio
+import io
 from pathlib import Path
 
 from alembic import command, context
@@ -53,8 +54,29 @@ async def is_behind(dsn: str, location: str | Path) -> bool:
         return False
 
 
+def sql_between(dsn: str, location: str | Path, before: str | None, revision: str) -> str:
+    """The SQL that takes a database at `before` (None: an empty one) up or down to `revision`; nothing is run."""
+    config = config_for(dsn, location)
+    config.output_buffer = io.StringIO()
+    known = list(ScriptDirectory.from_config(config).walk_revisions())  # the newest first
+    places = {script.revision: place for place, script in enumerate(reversed(known), start=1)} | {"base": 0}
+    places["head"] = len(known)
+    span = f"{before or 'base'}:{revision}"
+    if places.get(revision, len(known)) < places.get(before or "base", 0):
+        command.downgrade(config, span, sql=True)
+    else:
+        command.upgrade(config, span, sql=True)
+    return config.output_buffer.getvalue().strip()
+
+
 def run_env(metadata: MetaData) -> None:
     """What a service's `migrations/env.py` calls: run the migrations that alembic chose, in one transaction."""
+    if context.is_offline_mode():
+        options = {"paramstyle": "named"}  # else every % of a statement is doubled
+        context.configure(dialect_name="postgresql", dialect_opts=options, target_metadata=metadata, literal_binds=True)
+        with context.begin_transaction():
+            context.run_migrations()
+        return
     dsn = context.config.attributes["dsn"]
     asyncio.run(_run(dsn, metadata))
 

@@ -1,5 +1,6 @@
 """The tables of governance, version 0 of the parameters, and triggers that keep counted ballots as they are."""
 
+import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
@@ -394,7 +395,8 @@ def _seed() -> None:
         sa.column("created_at", sa.DateTime(timezone=True)),
     )
     start = datetime(1970, 1, 1, tzinfo=UTC)
-    op.execute(versions.insert().values(version=0, entries=GENESIS, effective_at=start, created_at=start))
+    entries = sa.cast(sa.literal(json.dumps(GENESIS), sa.Text()), postgresql.JSONB())  # as `--sql` can print it, too
+    op.execute(versions.insert().values(version=0, entries=entries, effective_at=start, created_at=start))
 
 
 def downgrade() -> None:
