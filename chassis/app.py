@@ -20,6 +20,7 @@ from chassis.context import Context
 from chassis.db import Database
 from chassis.http import HttpClient
 from chassis.lifecycle import Lifecycle
+from chassis.measures import MEASURE, watch_pool
 from chassis.openapi import describe
 from chassis.outbox import Relay
 from chassis.problems import install_problem_handlers
@@ -138,6 +139,7 @@ async def _running(
         context = Context(service.name, settings, database, bus, http, auth, lifecycle)
         if service.resources is not None:
             context.resources = await stack.enter_async_context(service.resources(context))
+        watch_pool(context)
         if settings.role != "worker":
             await auth.start()
             stack.push_async_callback(auth.stop)
@@ -158,7 +160,7 @@ async def _background(service: Service, context: Context, bus: Bus) -> AsyncIter
         consumer = Consumer(context.database, bus, service.subscriptions)
         context.consumer = consumer
         loops.append(consumer.run(stopping))
-    workers = (*service.workers, Worker("forget_idempotency_keys", _forget_keys, 3_600.0))
+    workers = (*service.workers, Worker("forget_idempotency_keys", _forget_keys, 3_600.0), MEASURE)
     loops.extend(run_worker(worker, context, stopping) for worker in workers)
     tasks = [asyncio.create_task(loop) for loop in loops]
     try:

@@ -37,7 +37,9 @@ from chassis.watchdog import Watchdog
 
 EVENTS = Counter("btrst_consumer_events_total", "What became of the events read", ["group", "topic", "outcome"])
 RETRIES = Counter("btrst_consumer_retries_total", "Handlers tried again", ["group", "topic"])
-LAG = Gauge("btrst_consumer_lag", "Events of the assigned partitions not handled yet", ["group"])
+DEAD_LETTERS = Counter("btrst_consumer_dead_letters_total", "Copies for the dead-letter topics", ["group", "topic"])
+LAG = Gauge("btrst_consumer_lag", "Events of the assigned partitions not handled yet", ["group", "topic"])
+PARTITIONS = Gauge("btrst_consumer_partitions", "Partitions this process reads", ["group"])
 
 
 class _Stopping(Exception):
@@ -105,9 +107,13 @@ class Consumer:
         self._back_off_seconds = back_off_seconds
         self._batch_size = batch_size
         self._fetch_seconds = fetch_seconds
-        self._watchdog = Watchdog(bus, subscriptions.topics(), stall_seconds, LAG.labels(self.group).set)
+        self._watchdog = Watchdog(bus, subscriptions.topics(), stall_seconds, self._report_lag)
         self._stopping = asyncio.Event()
         self._reassigned = False
+
+    def _report_lag(self, topic: str, events: int) -> None:
+        LAG.labels(self.group, topic).set(events)
+        PARTITIONS.labels(self.group).set(len(self._watchdog.member.assignment()) if self._watchdog.member else 0)
 
     def healthy(self) -> bool:
         """False when there are events to handle and none was for a minute: a restart may help."""
@@ -280,6 +286,7 @@ class Consumer:
             return [Outcome.PARKED]
 
         self._count([work], await self._commit(attempt, retry_conflicts=True))
+        DEAD_LETTERS.labels(self.group, work.delivery.record.topic).inc()
 
     async def _commit(
         self, attempt: Callable[[Session], Awaitable[list[Outcome]]], *, retry_conflicts: bool
@@ -334,6 +341,7 @@ class Consumer:
     def _count_others(self, works: Iterable[_Work]) -> None:
         for work in works:
             if work.poison:
+                DEAD_LETTERS.labels(self.group, work.delivery.record.topic).inc()
                 EVENTS.labels(self.group, work.delivery.record.topic, "dead_letter").inc()
             elif work.handler is None:
                 EVENTS.labels(self.group, work.delivery.record.topic, "skipped").inc()

@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import DateTime, Dialect, Executable, MetaData, Numeric
 from sqlalchemy.engine import CursorResult
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.pool import QueuePool
 from sqlalchemy.types import TypeDecorator
 
 NAMING = {
@@ -108,6 +109,7 @@ class Database:
 
     def __init__(self, dsn: str, *, pool_size: int = 10, application_name: str = "btrst") -> None:
         self.dsn = dsn
+        self.pool_limit = 2 * pool_size
         self.engine = create_async_engine(
             async_dsn(dsn),
             pool_size=pool_size,
@@ -120,6 +122,11 @@ class Database:
                 "server_settings": {"application_name": application_name},
             },
         )
+
+    def connections_in_use(self) -> float:
+        """How many connections of the pool are lent out, of `pool_limit`."""
+        pool = self.engine.pool
+        return float(pool.checkedout()) if isinstance(pool, QueuePool) else 0.0
 
     @asynccontextmanager
     async def unit_of_work(self) -> AsyncIterator[Session]:

@@ -23,6 +23,9 @@ REQUESTS = Counter("btrst_http_requests_total", "Requests answered", ["service",
 REQUEST_SECONDS = Histogram("btrst_http_request_seconds", "Time to answer a request", ["service", "route"])
 READY = Gauge("btrst_ready", "1 when the dependency answers", ["service", "dependency"])
 WORKER_RUNS = Counter("btrst_worker_runs_total", "Ticks of a worker", ["service", "worker", "outcome"])
+WORKER_SUCCESS = Gauge(
+    "btrst_worker_success_timestamp_seconds", "When a worker last ended a tick well", ["service", "worker"]
+)
 
 log = structlog.get_logger()
 

@@ -12,7 +12,7 @@ class Watchdog:
     """Compares how far the group is with the ends of its partitions, every few seconds."""
 
     def __init__(
-        self, bus: Bus, topics: Collection[str], stall_seconds: float, report_lag: Callable[[float], object]
+        self, bus: Bus, topics: Collection[str], stall_seconds: float, report_lag: Callable[[str, int], object]
     ) -> None:
         self.member: Member | None = None
         self.reached: dict[TopicPartition, int] = {}
@@ -45,7 +45,11 @@ class Watchdog:
             return
         assigned = self.member.assignment()
         ends = await self._bus.end_offsets(self._topics)
-        self._behind = sum(max(0, end - self.reached.get(at, 0)) for at, end in ends.items() if at in assigned)
-        self._report_lag(self._behind)
+        behind = dict.fromkeys(self._topics, 0)
+        for at in assigned & ends.keys():
+            behind[at.topic] += max(0, ends[at] - self.reached.get(at, 0))
+        for topic, events in behind.items():
+            self._report_lag(topic, events)
+        self._behind = sum(behind.values())
         if not self._behind:
             self._moved_at = time.monotonic()

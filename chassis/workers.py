@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from chassis.context import Context
 from chassis.retries import is_transient
-from chassis.telemetry import WORKER_RUNS, log
+from chassis.telemetry import WORKER_RUNS, WORKER_SUCCESS, log
 
 MAX_BACK_OFF_SECONDS = 5.0
 
@@ -30,6 +30,7 @@ async def run_worker(worker: Worker, context: Context, stopping: asyncio.Event) 
             more = await worker.tick(context)
             failures = 0
             WORKER_RUNS.labels(context.service, worker.name, "ok").inc()
+            WORKER_SUCCESS.labels(context.service, worker.name).set_to_current_time()
             pause = 0.0 if more else worker.interval_seconds
         except Exception as error:  # noqa: BLE001, RUF100 - a worker outlives every error of a tick
             failures += 1

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI
+from prometheus_client import Gauge
 from starlette.types import Receive, Scope, Send
 
 from chassis.auth import Authenticator, RemoteTokenSource, TokenSource
@@ -43,6 +44,7 @@ class Gateway:
         self._tokens = RateLimiter(settings.rate_limit)
         self._addresses = RateLimiter(settings.address_rate_limit or settings.rate_limit)
         self._in_flight = 0
+        IN_FLIGHT.set_function(lambda: self._in_flight)
         self._access = AccessLog(enabled=settings.access_log)
         self._guard: Guard = None  # type: ignore[assignment]  # these three come with the lifespan
         self._proxy: Proxy = None  # type: ignore[assignment]
@@ -139,6 +141,7 @@ class Gateway:
         )
 
 
+IN_FLIGHT = Gauge("btrst_gateway_in_flight", "Requests under way to a service")
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 

@@ -10,6 +10,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from chassis.chain.client import ChainClient
 from chassis.chain.errors import ChainMismatch, RpcError, RpcUnavailable
+from chassis.chain.measures import show_head, show_indexer
 from chassis.chain.pins import check_pins
 from chassis.chain.tables import ChainTables
 from chassis.chain.values import Block, Log
@@ -99,10 +100,12 @@ class LogIndexer:
         the block hashes kept.
         """
         try:
-            return await self._tick()
+            report = await self._tick()
         except (RpcUnavailable, RpcError, ChainMismatch):
             self._is_pinned = False  # what answers next may be another node
             raise
+        show_indexer(self._name, cursor_block=report.cursor_block, target_block=report.target_block)
+        return report
 
     async def _tick(self) -> IndexReport:
         await self._check_pins()
@@ -182,6 +185,7 @@ class LogIndexer:
         if cursor is not None and not await self._is_on_chain(cursor.number, cursor.hash):
             return None
         reached = Cursor(last.number, last.hash, last.timestamp)
+        show_head(self._name, last.number, last.timestamp)
         async with self._database.unit_of_work() as session:
             if await self._lock_cursor(session) != cursor:
                 return None

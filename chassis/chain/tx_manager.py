@@ -23,6 +23,7 @@ from chassis.chain.lane_run import (
     open_lane,
     release_lease,
 )
+from chassis.chain.measures import show_head, show_lane
 from chassis.chain.pins import ChainIdentity, check_pins
 from chassis.chain.signer import IntentSigner
 from chassis.chain.tables import Lane
@@ -139,7 +140,7 @@ class TxManager:
         if (leader or problem) and (problem, alarm) != self._shown:
             await self._show(problem, alarm)
         status = await self._status()
-        return TickReport(
+        report = TickReport(
             leader=leader,
             problem=problem,
             halted=status.halted if status else None,
@@ -148,6 +149,8 @@ class TxManager:
             chain_nonce=view.chain_nonce if view else None,
             next_nonce=status.next_nonce if status else None,
         )
+        _show_figures(run.lane.name, report, view)
+        return report
 
     async def _show(self, problem: str | None, alarm: str | None) -> None:
         """Keep what a person should know in the lane's row, where every process of the service can read it."""
@@ -158,3 +161,17 @@ class TxManager:
         self._shown = (problem, alarm)
         if problem or alarm:
             log.warning("chain.trouble", lane=self._run.lane.name, problem=problem, alarm=alarm)
+
+
+def _show_figures(lane: str, report: TickReport, view: View | None) -> None:
+    if view is not None:
+        show_head(lane, view.tip.number, view.tip.timestamp)
+    states = {"halted": report.halted, "problem": report.problem, "alarm": report.alarm}
+    show_lane(
+        lane,
+        leader=report.leader,
+        in_flight=report.in_flight,
+        next_nonce=report.next_nonce,
+        chain_nonce=report.chain_nonce,
+        states=states,
+    )

@@ -8,7 +8,7 @@ from sqlalchemy import Row, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from chassis.db import Session
-from services.rewards.models import LANE, chain_figures, epochs, payout_state, settled_logs, settlements
+from services.rewards.models import LANE, chain_figures, epochs, payout_state, rewards, settled_logs, settlements
 
 OPEN = ("reserved", "included", "failed")
 
@@ -147,3 +147,11 @@ async def list_attempts(session: Session, settlement_id: UUID) -> list[Row[Any]]
         .order_by(intents.c.nonce, attempts.c.position)
     )
     return list(rows)
+
+
+async def measure_queue(session: Session) -> tuple[int, datetime | None]:
+    """How many rewards wait for a settlement, and since when the first of them."""
+    wanted = (rewards.c.status == "queued") & rewards.c.settlement_id.is_(None)
+    measured = select(func.count().label("waiting"), func.min(rewards.c.queued_at).label("since")).where(wanted)
+    row = (await session.execute(measured)).one()
+    return row.waiting, row.since

@@ -2,12 +2,28 @@
 
 from datetime import timedelta
 
+from prometheus_client import Gauge
+
 from chassis.clock import utc_now
 from chassis.db import Session
 from chassis.telemetry import log
 from services.rewards.repository import ledger, payouts
 
 MONTH = timedelta(days=30)
+
+DIFFERENCE = Gauge("btrst_rewards_mint_difference_wei", "Minted by the ledger less minted on chain")
+RECONCILED_BLOCK = Gauge("btrst_rewards_reconciled_block", "Final block of the last comparison of ledger and chain")
+RECONCILED_AT = Gauge("btrst_rewards_reconciled_timestamp_seconds", "When ledger and chain were last compared")
+
+QUEUED = Gauge("btrst_rewards_queued", "Rewards that wait for a settlement")
+QUEUED_SECONDS = Gauge("btrst_rewards_oldest_queued_seconds", "How long the longest waiting of them has waited")
+
+
+async def measure_queue(session: Session) -> None:
+    """Show how many rewards wait to be paid, and for how long."""
+    waiting, since = await payouts.measure_queue(session)
+    QUEUED.set(waiting)
+    QUEUED_SECONDS.set((utc_now() - since).total_seconds() if since else 0)
 
 
 async def record_settled(
@@ -59,6 +75,9 @@ async def reconcile(session: Session, *, final_block: int, total_supply_wei: int
     block = final_block if lagging is None else min(final_block, lagging - 1)
     onchain = await payouts.onchain_minted_until(session, block)
     booked = await ledger.minted_until(session, block)
+    DIFFERENCE.set(booked - onchain)
+    RECONCILED_BLOCK.set(block)
+    RECONCILED_AT.set_to_current_time()
     if onchain != booked:
         log.error("supply_differs", ledger_minted_wei=str(booked), onchain_minted_wei=str(onchain), block=block)
     await payouts.put_chain_figures(

@@ -17,6 +17,7 @@ from services.rewards.workers.facts import (
 from services.rewards.workers.payouts import (
     ChainSide,
     follow_chain,
+    measure_queue,
     mend_settlements,
     open_resources,
     readiness,
@@ -30,6 +31,7 @@ __all__ = [
     "accrue_ready",
     "ask_for_facts",
     "follow_chain",
+    "measure_queue",
     "mend_settlements",
     "observe_price",
     "open_resources",
@@ -52,4 +54,5 @@ WORKERS: Final = (
     Worker("follow_chain", follow_chain, 0.25),
     Worker("reconcile_supply", reconcile_supply, 0.5),
     Worker("mend_settlements", mend_settlements, 1.0),
+    Worker("measure_queue", measure_queue, 10.0),
 )

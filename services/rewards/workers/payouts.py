@@ -284,3 +284,10 @@ async def readiness(context: Context) -> dict[str, str]:
         problem = await audit.payout_problem(session)
     trouble = None if lane is None else lane.halted or lane.problem or lane.alarm
     return {"chain": trouble or ("ok" if lane is not None else "not reached yet"), "payouts": problem or "ok"}
+
+
+async def measure_queue(context: Context) -> bool:
+    """Show the queue of payouts in the metrics."""
+    async with context.database.unit_of_work() as session:
+        await audit.measure_queue(session)
+    return False
