@@ -30,7 +30,7 @@ unit: dev-venv ## the pure rules: seconds, nothing else needed
 e2e: kafka-test-tools ## the story and its faults on the running network
 	$(BIN)/pytest -m "e2e and not long"
 
-check: test-tools ## style, types, architecture, contract artifacts, OpenAPI
+check: test-tools ## style, types, architecture, contract artifacts, OpenAPI, AsyncAPI, event schemas
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -38,6 +38,9 @@ check: test-tools ## style, types, architecture, contract artifacts, OpenAPI
 	$(BIN)/python -m scripts.build_contracts --check
 	$(BIN)/python -m scripts.openapi --check
 	$(NODE_PATHS) node_modules/.bin/redocly lint --config redocly.yaml gateway/openapi.json
+	$(BIN)/python -m scripts.asyncapi --check
+	$(BIN)/python -m scripts.event_docs --check
+	$(NODE_PATHS) node scripts/asyncapi_lint.mjs gateway/asyncapi.json
 
 k8s: test-tools k8s-tools ## render deploy/k8s every way, hold it against schemas, checkov and its promises
 	$(BIN)/python -m scripts.k8s_topics --check
@@ -50,6 +53,10 @@ format: dev-venv ## format the code
 
 openapi: dev-venv ## rebuild the merged OpenAPI document
 	$(BIN)/python -m scripts.openapi
+
+events: dev-venv ## rebuild the AsyncAPI document, the schemas and the page of the events
+	$(BIN)/python -m scripts.asyncapi
+	$(BIN)/python -m scripts.event_docs
 
 migration: dev-venv ## a new migration: make migration SERVICE=jobs MESSAGE="Add a column"
 	$(BIN)/python -m scripts.migration $(SERVICE) $(MESSAGE)
@@ -119,4 +126,4 @@ run-tools: .venv/.run .venv/.tools
 test-tools: .venv/.dev .venv/.tools node_modules/.dev contracts/node_modules/.made
 kafka-test-tools: test-tools kafka-tools
 
-.PHONY: k8s k8s-tools help demo run test test-long unit e2e check format openapi migration contracts lock clean tools dev-venv run-tools test-tools kafka-test-tools
+.PHONY: k8s k8s-tools help demo run test test-long unit e2e check format openapi events migration contracts lock clean tools dev-venv run-tools test-tools kafka-test-tools

@@ -1,10 +1,11 @@
 """What identity tells the others: members, referrals, wallets, sessions."""
 
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 from uuid import UUID
 
 from chassis.clock import Timestamp
 from chassis.envelope import Event
+from events.fields import ADA, ADDRESS, SESSION, MemberId, at, told
 
 Role = Literal["client", "talent", "connector", "screener", "admin"]
 
@@ -14,10 +15,10 @@ class MemberRegistered(Event):
 
     type_: ClassVar[str] = "identity.member.registered.v1"
     key_field: ClassVar[str] = "member_id"
-    member_id: UUID
-    roles: list[Role]
-    connector_id: UUID | None
-    registered_at: Timestamp
+    member_id: MemberId
+    roles: Annotated[list[Role], told("What the member is here for: the whole set.", ["client"])]
+    connector_id: Annotated[UUID | None, told("The member who referred this one; null: nobody did.", ADA)]
+    registered_at: Annotated[Timestamp, at("When the member joined")]
 
 
 class MemberRolesChanged(Event):
@@ -25,9 +26,9 @@ class MemberRolesChanged(Event):
 
     type_: ClassVar[str] = "identity.member.roles_changed.v1"
     key_field: ClassVar[str] = "member_id"
-    member_id: UUID
-    roles: list[Role]
-    changed_at: Timestamp
+    member_id: MemberId
+    roles: Annotated[list[Role], told("The whole new set of roles.", ["client", "connector"])]
+    changed_at: Annotated[Timestamp, at("When the roles were set")]
 
 
 class MemberSuspended(Event):
@@ -35,8 +36,8 @@ class MemberSuspended(Event):
 
     type_: ClassVar[str] = "identity.member.suspended.v1"
     key_field: ClassVar[str] = "member_id"
-    member_id: UUID
-    suspended_at: Timestamp
+    member_id: MemberId
+    suspended_at: Annotated[Timestamp, at("When the member was suspended")]
 
 
 class ReferralAttributed(Event):
@@ -44,9 +45,9 @@ class ReferralAttributed(Event):
 
     type_: ClassVar[str] = "identity.referral.attributed.v1"
     key_field: ClassVar[str] = "member_id"
-    member_id: UUID
-    connector_id: UUID
-    attributed_at: Timestamp
+    member_id: MemberId
+    connector_id: Annotated[UUID, told("The member who referred this one.", ADA)]
+    attributed_at: Annotated[Timestamp, at("When the referral was recorded")]
 
 
 class WalletLinked(Event):
@@ -54,9 +55,9 @@ class WalletLinked(Event):
 
     type_: ClassVar[str] = "identity.wallet.linked.v1"
     key_field: ClassVar[str] = "member_id"
-    member_id: UUID
-    address: str
-    linked_at: Timestamp
+    member_id: MemberId
+    address: Annotated[str, told("The account: 20 bytes in hex, EIP-55 checksummed.", ADDRESS)]
+    linked_at: Annotated[Timestamp, at("When control of the account was proven")]
 
 
 class WalletPayoutChanged(Event):
@@ -64,9 +65,9 @@ class WalletPayoutChanged(Event):
 
     type_: ClassVar[str] = "identity.wallet.payout_changed.v1"
     key_field: ClassVar[str] = "member_id"
-    member_id: UUID
-    address: str
-    effective_at: Timestamp
+    member_id: MemberId
+    address: Annotated[str, told("Where rewards go: 20 bytes in hex, EIP-55 checksummed.", ADDRESS)]
+    effective_at: Annotated[Timestamp, at("From when on rewards go there; may lie in the future")]
 
 
 class SessionEnded(Event):
@@ -74,6 +75,6 @@ class SessionEnded(Event):
 
     type_: ClassVar[str] = "identity.session.ended.v1"
     key_field: ClassVar[str] = "member_id"
-    member_id: UUID
-    sid: UUID
-    ended_at: Timestamp
+    member_id: MemberId
+    sid: Annotated[UUID, told("The session: the claim `sid` of its tokens.", SESSION)]
+    ended_at: Annotated[Timestamp, at("When the session ended")]

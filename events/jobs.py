@@ -1,6 +1,6 @@
 """What jobs tells the others: jobs, bids, engagements and, above all, transactions."""
 
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 from uuid import UUID
 
 from pydantic import Field
@@ -8,6 +8,19 @@ from pydantic import Field
 from chassis.clock import Timestamp
 from chassis.envelope import Event
 from chassis.money import MAX_CENTS
+from events.fields import (
+    INVOICE,
+    REFUND,
+    BidId,
+    ClientId,
+    EngagementId,
+    JobId,
+    TalentId,
+    TransactionId,
+    at,
+    cents,
+    told,
+)
 
 
 class JobOpened(Event):
@@ -15,10 +28,10 @@ class JobOpened(Event):
 
     type_: ClassVar[str] = "jobs.job.opened.v1"
     key_field: ClassVar[str] = "job_id"
-    job_id: UUID
-    client_id: UUID
-    title: str
-    opened_at: Timestamp
+    job_id: JobId
+    client_id: ClientId
+    title: Annotated[str, told("What the client calls the job.", "Solidity engineer")]
+    opened_at: Annotated[Timestamp, at("When the job was published")]
 
 
 class JobClosed(Event):
@@ -26,9 +39,9 @@ class JobClosed(Event):
 
     type_: ClassVar[str] = "jobs.job.closed.v1"
     key_field: ClassVar[str] = "job_id"
-    job_id: UUID
-    client_id: UUID
-    closed_at: Timestamp
+    job_id: JobId
+    client_id: ClientId
+    closed_at: Annotated[Timestamp, at("When the job stopped taking bids")]
 
 
 class BidPlaced(Event):
@@ -36,11 +49,11 @@ class BidPlaced(Event):
 
     type_: ClassVar[str] = "jobs.bid.placed.v1"
     key_field: ClassVar[str] = "bid_id"
-    bid_id: UUID
-    job_id: UUID
-    talent_id: UUID
-    rate_cents: int
-    placed_at: Timestamp
+    bid_id: BidId
+    job_id: JobId
+    talent_id: TalentId
+    rate_cents: Annotated[int, cents("What the Talent asks: an hour, or for the whole of a fixed-price job", 10_000)]
+    placed_at: Annotated[Timestamp, at("When the bid was placed")]
 
 
 class BidWithdrawn(Event):
@@ -48,10 +61,10 @@ class BidWithdrawn(Event):
 
     type_: ClassVar[str] = "jobs.bid.withdrawn.v1"
     key_field: ClassVar[str] = "bid_id"
-    bid_id: UUID
-    job_id: UUID
-    talent_id: UUID
-    withdrawn_at: Timestamp
+    bid_id: BidId
+    job_id: JobId
+    talent_id: TalentId
+    withdrawn_at: Annotated[Timestamp, at("When the bid was taken back")]
 
 
 class EngagementStarted(Event):
@@ -59,12 +72,12 @@ class EngagementStarted(Event):
 
     type_: ClassVar[str] = "jobs.engagement.started.v1"
     key_field: ClassVar[str] = "engagement_id"
-    engagement_id: UUID
-    job_id: UUID
-    client_id: UUID
-    talent_id: UUID
-    rate_cents: int
-    started_at: Timestamp
+    engagement_id: EngagementId
+    job_id: JobId
+    client_id: ClientId
+    talent_id: TalentId
+    rate_cents: Annotated[int, cents("The rate agreed: an hour, or for the whole of a fixed-price job", 10_000)]
+    started_at: Annotated[Timestamp, at("When the Talent accepted the offer")]
 
 
 class EngagementEnded(Event):
@@ -72,11 +85,11 @@ class EngagementEnded(Event):
 
     type_: ClassVar[str] = "jobs.engagement.ended.v1"
     key_field: ClassVar[str] = "engagement_id"
-    engagement_id: UUID
-    job_id: UUID
-    client_id: UUID
-    talent_id: UUID
-    ended_at: Timestamp
+    engagement_id: EngagementId
+    job_id: JobId
+    client_id: ClientId
+    talent_id: TalentId
+    ended_at: Annotated[Timestamp, at("When the engagement ended")]
 
 
 class TransactionCompleted(Event):
@@ -84,18 +97,24 @@ class TransactionCompleted(Event):
 
     type_: ClassVar[str] = "jobs.transaction.completed.v1"
     key_field: ClassVar[str] = "transaction_id"
-    transaction_id: UUID
-    invoice_id: UUID
-    engagement_id: UUID
-    client_id: UUID
-    talent_id: UUID
-    provider: str
-    amount_cents: int = Field(ge=1, le=MAX_CENTS, strict=True)
-    currency: Literal["USD"]
-    client_fee_cents: int = Field(ge=0, le=MAX_CENTS, strict=True)
-    talent_fee_cents: Literal[0]
-    parameters_version: int = Field(ge=0, le=2**62, strict=True)
-    completed_at: Timestamp
+    transaction_id: TransactionId
+    invoice_id: Annotated[UUID, told("The invoice that was paid.", INVOICE)]
+    engagement_id: EngagementId
+    client_id: ClientId
+    talent_id: TalentId
+    provider: Annotated[str, told("Who moved the money.", "sandbox")]
+    amount_cents: Annotated[int, cents("What the Talent invoiced, without fees", 100_000)] = Field(
+        ge=1, le=MAX_CENTS, strict=True
+    )
+    currency: Annotated[Literal["USD"], told("ISO 4217 code of every amount in here.", "USD")]
+    client_fee_cents: Annotated[int, cents("What the client paid to the network on top of the amount", 10_000)] = Field(
+        ge=0, le=MAX_CENTS, strict=True
+    )
+    talent_fee_cents: Annotated[Literal[0], cents("What the Talent pays: nothing", 0)]
+    parameters_version: Annotated[int, told("The version of the network's parameters that set the fee.", 0)] = Field(
+        ge=0, le=2**62, strict=True
+    )
+    completed_at: Annotated[Timestamp, at("When the payment settled")]
 
 
 class TransactionRefunded(Event):
@@ -103,10 +122,18 @@ class TransactionRefunded(Event):
 
     type_: ClassVar[str] = "jobs.transaction.refunded.v1"
     key_field: ClassVar[str] = "transaction_id"
-    transaction_id: UUID
-    refund_id: UUID
-    refunded_cents: int = Field(ge=1, le=MAX_CENTS, strict=True)
-    total_refunded_cents: int = Field(ge=1, le=MAX_CENTS, strict=True)
-    client_fee_refunded_cents: int = Field(ge=0, le=MAX_CENTS, strict=True)
-    total_client_fee_refunded_cents: int = Field(ge=0, le=MAX_CENTS, strict=True)
-    refunded_at: Timestamp
+    transaction_id: TransactionId
+    refund_id: Annotated[UUID, told("The refund.", REFUND)]
+    refunded_cents: Annotated[int, cents("What went back by this refund", 25_000)] = Field(
+        ge=1, le=MAX_CENTS, strict=True
+    )
+    total_refunded_cents: Annotated[int, cents("What went back so far, with this refund", 25_000)] = Field(
+        ge=1, le=MAX_CENTS, strict=True
+    )
+    client_fee_refunded_cents: Annotated[int, cents("The fee that went back by this refund", 2_500)] = Field(
+        ge=0, le=MAX_CENTS, strict=True
+    )
+    total_client_fee_refunded_cents: Annotated[int, cents("The fee that went back so far", 2_500)] = Field(
+        ge=0, le=MAX_CENTS, strict=True
+    )
+    refunded_at: Annotated[Timestamp, at("When the money went back")]
