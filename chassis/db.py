@@ -1,5 +1,6 @@
 """PostgreSQL: the engine, column types and naming, and the unit of work, the only place that commits."""
 
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from decimal import Decimal
@@ -145,14 +146,22 @@ class Database:
         await self.engine.dispose()
 
 
+_TLS_OPTION = re.compile(r"(?<![^&])(?:ssl|sslmode)=")
+
+
 def async_dsn(dsn: str) -> str:
-    """The DSN with the asyncpg driver named: SQLAlchemy 2.1 reads a bare `postgresql://` as psycopg."""
+    """The DSN with the asyncpg driver named: SQLAlchemy 2.1 reads a bare `postgresql://` as psycopg.
+
+    It hands what follows `?` to the driver's function, which calls libpq's `sslmode` `ssl`. Raises: ValueError.
+    """
     scheme, _, rest = dsn.partition("://")
     if scheme not in {"postgresql", "postgres", "postgresql+asyncpg"}:
         raise ValueError(f"DATABASE_URL must begin with postgresql://, not {scheme}://")
-    return f"postgresql+asyncpg://{rest}"
+    address, mark, options = rest.partition("?")
+    return f"postgresql+asyncpg://{address}{mark}{_TLS_OPTION.sub('ssl=', options)}"
 
 
 def plain_dsn(dsn: str) -> str:
     """The DSN as libpq and asyncpg read it, without a driver name."""
-    return "postgresql://" + async_dsn(dsn).partition("://")[2]
+    address, mark, options = async_dsn(dsn).partition("://")[2].partition("?")
+    return f"postgresql://{address}{mark}{_TLS_OPTION.sub('sslmode=', options)}"

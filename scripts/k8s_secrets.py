@@ -42,7 +42,7 @@ def make_secrets(*, rpc_urls: str, admin_email: str, rewards_key: str, relay_key
     for service in SERVICES:
         password = secrets.token_urlsafe(32)
         made[f"postgres-{service}"] = {"username": service, "password": password}
-        url = f"postgresql://{service}:{quote(password)}@{DATABASE_HOST}/btrst_{service}?ssl=verify-full"
+        url = f"postgresql://{service}:{quote(password)}@{DATABASE_HOST}/btrst_{service}?sslmode=verify-full"
         made.setdefault(service, {})[f"{service.upper()}_DATABASE_URL"] = url
     return made
 

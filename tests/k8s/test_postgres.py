@@ -18,7 +18,7 @@ def test_every_service_owns_one_database(resources: list[Resource]) -> None:
         assert url.username == spec["owner"] == service
         assert url.hostname == f"{spec['cluster']['name']}-rw"
         assert url.password == made[f"postgres-{service}"]["password"]
-        assert url.query == "ssl=verify-full"
+        assert url.query == "sslmode=verify-full"
         assert spec["databaseReclaimPolicy"] == "retain"
 
 

@@ -154,7 +154,7 @@ def test_the_settings_load_from_variables_and_files(
         assert settings.drain_seconds >= 2
         assert workload.pod["terminationGracePeriodSeconds"] > STOP_SECONDS
         if workload.service != "gateway":
-            assert settings.database_url.endswith(f"/btrst_{workload.service}?ssl=verify-full")
+            assert settings.database_url.endswith(f"/btrst_{workload.service}?sslmode=verify-full")
         if workload.role == "worker":
             assert settings.bus_url == "kafka://kafka-kafka-bootstrap:9093"
             assert settings.kafka_security_protocol == "SASL_SSL"
