@@ -30,6 +30,10 @@ unit: dev-venv ## the pure rules: seconds, nothing else needed
 e2e: kafka-test-tools ## the story and its faults on the running network
 	$(BIN)/pytest -m "e2e and not long"
 
+.PHONY: bench-events
+bench-events: kafka-test-tools ## how fast events go, beside bare aiokafka and pgbench
+	@$(BIN)/python -m tests.load.bench_events
+
 check: test-tools ## style, types, architecture, contract artifacts, OpenAPI, AsyncAPI, event schemas
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .

@@ -6,11 +6,12 @@ A batch is handled in one unit of work; if that fails, event by event, so that o
 import asyncio
 import contextlib
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 
-from prometheus_client import Counter, Gauge
+from prometheus_client import Counter as Metric
+from prometheus_client import Gauge
 
 from chassis import inbox
 from chassis.bus import (
@@ -35,9 +36,9 @@ from chassis.retries import is_conflict, is_transient, pause_seconds, wait_for
 from chassis.telemetry import log
 from chassis.watchdog import Watchdog
 
-EVENTS = Counter("btrst_consumer_events_total", "What became of the events read", ["group", "topic", "outcome"])
-RETRIES = Counter("btrst_consumer_retries_total", "Handlers tried again", ["group", "topic"])
-DEAD_LETTERS = Counter("btrst_consumer_dead_letters_total", "Copies for the dead-letter topics", ["group", "topic"])
+EVENTS = Metric("btrst_consumer_events_total", "What became of the events read", ["group", "topic", "outcome"])
+RETRIES = Metric("btrst_consumer_retries_total", "Handlers tried again", ["group", "topic"])
+DEAD_LETTERS = Metric("btrst_consumer_dead_letters_total", "Copies for the dead-letter topics", ["group", "topic"])
 LAG = Gauge("btrst_consumer_lag", "Events of the assigned partitions not handled yet", ["group", "topic"])
 PARTITIONS = Gauge("btrst_consumer_partitions", "Partitions this process reads", ["group"])
 
@@ -65,8 +66,9 @@ class _Progress:
         self._open: dict[TopicPartition, list[int]] = {}
         self._ends: dict[TopicPartition, int] = {}
         for delivery in batch:
-            self._open.setdefault(delivery.at, []).append(delivery.offset)
-            self._ends[delivery.at] = delivery.offset + 1
+            at = delivery.at
+            self._open.setdefault(at, []).append(delivery.offset)
+            self._ends[at] = delivery.offset + 1
 
     def after(self, delivery: Delivery) -> int:
         """The position of the partition once `delivery` is handled too."""
@@ -77,6 +79,10 @@ class _Progress:
         """`delivery` is handled."""
         self.reached[delivery.at] = self.after(delivery)
         self._open[delivery.at].remove(delivery.offset)
+
+    def all_done(self) -> None:
+        """The whole batch is handled."""
+        self.reached = dict(self._ends)
 
 
 class Consumer:
@@ -182,8 +188,7 @@ class Consumer:
         works = [self._work_of(delivery) for delivery in batch]
         progress = _Progress(batch)
         if len(works) > 1 and await self._together(works):
-            for work in works:
-                progress.done(work.delivery)
+            progress.all_done()
         else:
             await self._apart(works, progress)
         self._reassigned = False
@@ -335,8 +340,9 @@ class Consumer:
         return Record(dead_letter_topic(record.topic, self.group), record.key, record.value, headers)
 
     def _count(self, works: Iterable[_Work], outcomes: Iterable[Outcome]) -> None:
-        for work, outcome in zip(works, outcomes, strict=True):
-            EVENTS.labels(self.group, work.delivery.record.topic, outcome.value).inc()
+        became = zip((work.delivery.record.topic for work in works), outcomes, strict=True)
+        for (topic, outcome), count in Counter(became).items():
+            EVENTS.labels(self.group, topic, outcome.value).inc(count)
 
     def _count_others(self, works: Iterable[_Work]) -> None:
         for work in works:

@@ -15,9 +15,13 @@ async def driver_of(session: Session) -> Any:
     SQLAlchemy begins the transaction with its own first statement only: without one, what the driver runs would
     stand outside, and outlive a rollback.
     """
+    driver = session.buffered.get("driver")
+    if driver is not None:
+        return driver
     connection = await session.connection()
     raw = await connection.get_raw_connection()
     driver = raw.driver_connection
     if not driver.is_in_transaction():  # type: ignore[union-attr]
         await connection.execute(_FIRST)
+    session.buffered["driver"] = driver
     return driver

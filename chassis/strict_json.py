@@ -35,10 +35,10 @@ def check_text(text: str) -> bool:
     return "\x00" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
 
 
-def _check(value: Any) -> None:
-    """Walk the value without recursion. Raises: ValueError when it is too deep or holds text that is none."""
+def _check_texts(value: Any) -> None:
+    """Walk the value, whose depth is known to be small, without recursion. Raises: ValueError for text that is none."""
     level = [value]
-    for _ in range(MAX_DEPTH):
+    while level:
         below: list[Any] = []
         for item in level:
             if isinstance(item, str):
@@ -49,10 +49,7 @@ def _check(value: Any) -> None:
             elif isinstance(item, dict):
                 below.extend(item.keys())
                 below.extend(item.values())
-        if not below:
-            return
         level = below
-    raise ValueError("nested too deeply")
 
 
 _BRACKETS = re.compile(rb'"(?:[^"\\]|\\.)*+"|[\[\]{}]')
@@ -73,6 +70,9 @@ def _check_depth(raw: bytes) -> None:
             raise ValueError("nested too deeply")
 
 
+_DECODER = json.JSONDecoder(object_pairs_hook=_pairs, parse_constant=_constant, parse_float=_float)
+
+
 def load(raw: bytes) -> Any:
     """The value that `raw` holds.
 
@@ -80,8 +80,9 @@ def load(raw: bytes) -> Any:
     """
     try:
         _check_depth(raw)
-        value = json.loads(raw.decode("utf-8"), object_pairs_hook=_pairs, parse_constant=_constant, parse_float=_float)
-        _check(value)
+        value = _DECODER.decode(raw.decode("utf-8"))
+        if b"\\u" in raw:  # UTF-8 has no surrogates and JSON no bare NUL: only an escape can bring one in
+            _check_texts(value)
     except ValueError as error:
         text = error.msg if isinstance(error, json.JSONDecodeError) else str(error).partition("\n")[0]
         raise BadRequest(f"The body is not JSON we accept: {text[:200]}", code="malformed_json") from error
