@@ -50,14 +50,16 @@ def find_anvil(root: Path = _ROOT) -> Path:
     return Path(found)
 
 
-def anvil_command(binary: Path, *, port: int, state_file: Path) -> list[str]:
+def anvil_command(binary: Path, *, port: int, state_file: Path, host: str = "127.0.0.1") -> list[str]:
     """The command line: no mining of its own, finality two blocks behind, state kept in one file."""
-    command = [str(binary), "--host", "127.0.0.1", "--port", str(port), "--no-mining"]
+    command = [str(binary), "--host", host, "--port", str(port), "--no-mining"]
     command += ["--slots-in-an-epoch", "1", "--state", str(state_file)]
     return [*command, "--state-interval", str(STATE_SECONDS), "--enable-tx-gas-limit", "-q"]
 
 
-def start_anvil(binary: Path, *, port: int, state_file: Path, log_file: Path) -> subprocess.Popen[bytes]:
+def start_anvil(
+    binary: Path, *, port: int, state_file: Path, log_file: Path, host: str = "127.0.0.1"
+) -> subprocess.Popen[bytes]:
     """Start anvil; it ends, saving its state, when this process ends in whatever way."""
     libc = ctypes.CDLL(None, use_errno=True)
     parent = os.getpid()
@@ -69,7 +71,7 @@ def start_anvil(binary: Path, *, port: int, state_file: Path, log_file: Path) ->
 
     with log_file.open("ab") as output:
         return subprocess.Popen(  # noqa: S603 - our own binary and arguments
-            anvil_command(binary, port=port, state_file=state_file),
+            anvil_command(binary, port=port, state_file=state_file, host=host),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -193,13 +195,17 @@ class Ticker:
 
 
 class LocalChain:
-    """Anvil with its state under `folder`, and its ticker. `port` 0 picks a free one, kept over restarts."""
+    """Anvil with its state under `folder`, and its ticker. `port` 0 picks a free one, kept over restarts.
+
+    `host` is where others reach it: anything but loopback is for a container, where nobody else is.
+    """
 
     def __init__(
         self,
         folder: Path,
         *,
         port: int = 0,
+        host: str = "127.0.0.1",
         block_seconds: float = 0.5,
         confirmations: int = 2,
         deadlines: Deadlines | None = None,
@@ -207,6 +213,7 @@ class LocalChain:
         mine: bool = True,
     ) -> None:
         self._folder = Path(folder)
+        self._host = host
         self.port = port
         self._mine = mine
         self._ticker_options: dict[str, Any] = {
@@ -261,8 +268,9 @@ class LocalChain:
             raise LocalChainError(f"port {self.port} is taken: stop what listens there, or choose another port")
         state_file = self.state_file
         await asyncio.to_thread(restore_state, state_file)
+        log_file = self._folder / "anvil.log"
         self._process = start_anvil(
-            find_anvil(), port=self.port, state_file=state_file, log_file=self._folder / "anvil.log"
+            find_anvil(), port=self.port, state_file=state_file, log_file=log_file, host=self._host
         )
         self._rpc = JsonRpc([self.url], timeout_seconds=10.0)
         await self._wait_until_ready()

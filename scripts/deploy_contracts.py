@@ -1,16 +1,14 @@
 """Deploys the five contracts from the committed artifacts and proves from the node who holds which role.
 
 The addresses follow from the deployer's nonces, so each contract is born knowing the others:
-the deployer never holds a role. Needs no compiler, only a JSON-RPC endpoint. The deployer's
-key comes from the environment (DEPLOYER_KEY); `python -m scripts.deploy_contracts --help`.
+the deployer never holds a role. Needs no compiler, only a JSON-RPC endpoint.
+`python -m scripts.deploy_contracts --help`; the command line is in `scripts/deploy_command.py`.
 """
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import json
-import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -351,39 +349,7 @@ def write_record(path: Path, deployment: Deployment) -> None:
     scratch.rename(path)
 
 
-def main() -> int:
-    """Command line: deploys, prints the deployment as JSON."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rpc-url", required=True)
-    parser.add_argument("--preset", choices=sorted(PRESETS), required=True)
-    parser.add_argument("--signer", required=True, help="address of the rewards signer")
-    parser.add_argument("--submitter", required=True, help="address of the governance submitter")
-    parser.add_argument("--guardian", required=True, help="address that may pause minting")
-    parser.add_argument("--allocations", type=Path, default=ALLOCATIONS_FILE)
-    parser.add_argument("--record", type=Path, help="file that remembers the deployment; reruns read it")
-    arguments = parser.parse_args()
-    try:
-        result = asyncio.run(
-            deploy(
-                arguments.rpc_url,
-                os.environ["DEPLOYER_KEY"],
-                signer_address=arguments.signer,
-                submitter_address=arguments.submitter,
-                guardian_address=arguments.guardian,
-                settings=PRESETS[arguments.preset],
-                allocations=load_allocations(arguments.allocations),
-                record=arguments.record,
-            )
-        )
-    except KeyError:
-        print("DEPLOYER_KEY is not set", file=sys.stderr)
-        return 2
-    except DeployError as error:
-        print(error, file=sys.stderr)
-        return 1
-    print(json.dumps(result, indent=2))
-    return 0
-
-
 if __name__ == "__main__":
+    from scripts.deploy_command import main
+
     sys.exit(main())
