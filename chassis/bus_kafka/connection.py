@@ -23,6 +23,9 @@ class Timing:
     session_seconds: float = 10.0
     """A member that sends no heartbeat for so long is out of its group."""
 
+    heartbeat_seconds: float = 2.0
+    """How often a member shows that it lives; it hears of a change in its group then, too."""
+
     drain_seconds: float = 10.0
     """How long a hand-over waits for the batch in flight; after it the others go on without this member."""
 

@@ -134,7 +134,7 @@ class KafkaMember:
             auto_offset_reset="earliest",
             partition_assignment_strategy=(RoundRobinPartitionAssignor,),
             session_timeout_ms=int(timing.session_seconds * milliseconds),
-            heartbeat_interval_ms=int(timing.session_seconds * milliseconds / 5),
+            heartbeat_interval_ms=int(timing.heartbeat_seconds * milliseconds),
             rebalance_timeout_ms=int(timing.rebalance_seconds * milliseconds),
             # The answer to a join comes when the last member has finished its batch.
             request_timeout_ms=int((timing.rebalance_seconds + timing.request_seconds) * milliseconds),

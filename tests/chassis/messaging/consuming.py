@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from chassis.bus import Bus
+from chassis.bus import Bus, TopicPartition
 from chassis.consumer import Consumer
 from chassis.db import Database
 from chassis.outbox import Relay
@@ -28,6 +28,12 @@ async def consuming(database: Database, bus: Bus, recorder: Recorder, **options:
     finally:
         stopping.set()
         await asyncio.wait_for(asyncio.gather(*tasks), 20)
+
+
+def held_by(consumer: Consumer) -> frozenset[TopicPartition]:
+    """The partitions a running consumer reads."""
+    member = consumer._watchdog.member
+    return member.assignment() if member else frozenset()
 
 
 async def handled(

@@ -13,6 +13,7 @@ from chassis.settings import KafkaSettings
 
 FAST = Timing(
     session_seconds=6.0,
+    heartbeat_seconds=0.3,
     drain_seconds=4.0,
     join_seconds=4.5,
     request_seconds=5.0,

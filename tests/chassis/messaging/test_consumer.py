@@ -17,7 +17,7 @@ from chassis.replay import list_parked, replay_parked
 from chassis.tables import inbox, parked, positions
 from chassis.telemetry import current_traceparent
 from chassis.testing import eventually
-from tests.chassis.messaging.consuming import consuming, handled
+from tests.chassis.messaging.consuming import consuming, handled, held_by
 from tests.chassis.messaging.samples import (
     REGISTRY,
     TOPIC,
@@ -101,8 +101,12 @@ async def test_a_replay_from_the_beginning_changes_nothing(bus: Bus, database: D
 async def test_two_consumers_of_a_group_share_the_work(bus: Bus, database: Database) -> None:
     first, second = Recorder(), Recorder()
     wanted = {f"key-{n}": list(range(10)) for n in range(40)}
-    async with consuming(database, bus, first), consuming(database, bus, second):
-        await asyncio.sleep(0.6)
+    async with consuming(database, bus, first) as one, consuming(database, bus, second) as other:
+
+        async def shared() -> bool:
+            return len(held_by(one)) == len(held_by(other)) == 3
+
+        await eventually(shared)
         for number in range(10):
             await bus.publish([placed(key, number) for key in wanted])
         await handled(database, wanted, seconds=20)
