@@ -79,7 +79,7 @@ def validate(rendered: dict[str, list[Resource]]) -> tuple[int, list[str]]:
 def run_checkov(folder: Path) -> tuple[dict[str, int], list[str]]:
     """Checkov's figures over the overlays, and what failed or was skipped without a reason."""
     program = [str(VENV / "bin/python"), str(VENV / "bin/checkov")]
-    options = ["--framework", "kubernetes", "--skip-download", "--compact", "--quiet", "-o", "json"]
+    options = ["--framework", "kubernetes", "--skip-download", "--compact", "-o", "json"]
     files = [word for name in OVERLAYS for word in ("-f", str(folder / f"{name}.yaml"))]
     answer = subprocess.run([*program, *options, *files], capture_output=True, text=True, check=False, cwd=folder)
     try:
