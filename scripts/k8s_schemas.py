@@ -112,11 +112,19 @@ POSTGRES: Final[Schema] = _object(
     },
     {
         "imageName": TEXT,
-        "minSyncReplicas": COUNT,
-        "maxSyncReplicas": COUNT,
         "primaryUpdateStrategy": _one_of("unsupervised", "supervised"),
         "enableSuperuserAccess": FLAG,
-        "postgresql": _object({}, {"parameters": TEXTS, "pg_hba": _list(TEXT)}),
+        "postgresql": _object(
+            {},
+            {
+                "parameters": TEXTS,
+                "pg_hba": _list(TEXT),
+                "synchronous": _object(
+                    {"method": _one_of("any", "first"), "number": COUNT},
+                    {"dataDurability": _one_of("required", "preferred")},
+                ),
+            },
+        ),
         "walStorage": _object({"size": QUANTITY}),
         "affinity": _object({}, {"enablePodAntiAffinity": FLAG, "topologyKey": TEXT}),
         "plugins": _list(_object({"name": TEXT}, {"isWALArchiver": FLAG, "parameters": TEXTS})),

@@ -38,7 +38,8 @@ def test_nobody_connects_without_tls_or_as_superuser(resources: list[Resource]) 
 
 def test_production_survives_a_machine_and_keeps_backups(prod: list[Resource]) -> None:
     spec = of_kind(prod, "Cluster")["postgres"]["spec"]
-    assert (spec["instances"], spec["minSyncReplicas"]) == (3, 1)
+    assert spec["instances"] == 3
+    assert spec["postgresql"]["synchronous"] == {"method": "any", "number": 1, "dataDurability": "required"}
     (archiver,) = [plugin for plugin in spec["plugins"] if plugin.get("isWALArchiver")]
     (scheduled,) = of_kind(prod, "ScheduledBackup").values()
     assert archiver["parameters"]["barmanObjectName"] in of_kind(prod, "ObjectStore")
