@@ -10,6 +10,7 @@ from typing import Any
 
 from aiokafka import errors
 from aiokafka.conn import create_conn
+from aiokafka.protocol.metadata import MetadataRequest
 
 from chassis.bus import BusUnavailable
 from chassis.settings import KafkaSettings
@@ -129,9 +130,12 @@ class Connection:
         secure = {name: value for name, value in self.options.items() if name != "bootstrap_servers"}
         try:
             connection = await create_conn(host, port, request_timeout_ms=3_000, **secure)
+            try:
+                await connection.send(MetadataRequest([]))  # one that wants a log-in lets us ask for nothing before it
+            finally:
+                connection.close()
         except Exception as error:  # noqa: BLE001, RUF100 - whatever it is, it is what we are asked for
             return self._words(error)
-        connection.close()
         return f"Kafka at {self.name} answers, but not to every request"
 
     def _words(self, error: Exception) -> str:
