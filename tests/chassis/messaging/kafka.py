@@ -61,6 +61,11 @@ class PrivateKafka:
         self.prefix = prefix
         self.inner = KafkaBus(f"kafka://{bootstrap}", KafkaSettings(), timing=timing)
 
+    @property
+    def dsn(self) -> str:
+        """What names this part of the broker to another process."""
+        return f"kafka://{self.bootstrap}/{self.prefix}"
+
     async def create_topics(self, topics: Iterable[str]) -> None:
         """See `Bus.create_topics`."""
         await self.inner.create_topics([self.prefix + topic for topic in topics])

@@ -2,15 +2,11 @@
 
 import asyncio
 import random
-import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-import sqlalchemy as sa
 
 from chassis.bus import BusUnavailable
 from chassis.bus_sql import SqlBus
@@ -19,44 +15,16 @@ from chassis.embedded_postgres import Cluster
 from chassis.outbox import Relay, publish
 from chassis.testing import create_database, eventually
 from tests.chassis.messaging.consuming import consuming, handled
+from tests.chassis.messaging.processes import consumer_process, count_effects
 from tests.chassis.messaging.samples import (
     TOPIC,
     OrderPlaced,
     Recorder,
     database_with_tables,
-    effects,
     effects_of,
     placed,
     read_all,
 )
-
-ROOT = Path(__file__).resolve().parents[3]
-
-
-@asynccontextmanager
-async def consumer_process(
-    database: Database, bus: SqlBus, failpoint: str = ""
-) -> AsyncIterator[asyncio.subprocess.Process]:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "tests.chassis.messaging.consumer_process",
-        database.dsn,
-        bus.dsn,
-        failpoint,
-        cwd=ROOT,
-    )
-    try:
-        yield process
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.wait()
-
-
-async def count_effects(database: Database) -> int:
-    async with database.unit_of_work() as session:
-        return int(await session.scalar(sa.select(sa.func.count()).select_from(effects)))
 
 
 async def test_a_killed_consumer_is_followed_without_loss_or_repetition(database: Database, sql_bus: SqlBus) -> None:
