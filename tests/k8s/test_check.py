@@ -41,8 +41,10 @@ def test_all_is_well(resources: list[Resource]) -> None:
     ],
 )
 def test_a_fault_shows(mutate: Callable[[list[Resource]], object], prod: list[Resource]) -> None:
+    before = json.loads(json.dumps(prod))
     mutate(prod)
-    assert k8s_check.validate({"prod": prod})[1] != []
+    changed = [found for found in prod if found not in before]
+    assert [*k8s_check.duplicates_of(prod), *(fault for found in changed for fault in k8s_check.faults_of(found))] != []
 
 
 def test_any_set_of_components_stands_alone() -> None:
