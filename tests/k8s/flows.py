@@ -10,7 +10,7 @@ from ipaddress import ip_address, ip_network
 
 from tests.k8s.manifests import Resource, deployments, matches, of_kind, workloads
 
-PORTS = (53, 443, 5432, 6443, 8000, 8080, 8443, 9090, 9091, 9093, 9187)
+PORTS = (53, 443, 4318, 5432, 6443, 8000, 8080, 8443, 9090, 9091, 9093, 9187)
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ NEEDED = {
     *(("monitoring", process, 8000) for process in [*APIS, *WORKERS]),
     ("monitoring", "gateway", 8080),
     ("monitoring", "postgres", 9187),
+    *((process, "monitoring", 4318) for process in [*APIS, *WORKERS, "gateway"]),  # traces
     ("autoscaling", "kafka", 9093),
     *(("operators", "kafka", port) for port in (8443, 9090, 9091)),
     *(("operators", "postgres", port) for port in (5432, 8000)),

@@ -1,6 +1,8 @@
 """What holds for every pod of every overlay, and that each check would notice a manifest that breaks its promise."""
 
 from collections.abc import Callable, Iterator, Sequence
+from importlib import import_module
+from importlib.util import find_spec
 
 import pytest
 
@@ -25,6 +27,18 @@ PROMISES: list[Promise] = [
 @pytest.mark.parametrize("promise", PROMISES, ids=lambda promise: promise.__name__)
 def test_the_manifests_keep(promise: Promise, resources: list[Resource]) -> None:
     assert list(promise(resources)) == []
+
+
+def test_every_command_is_one_of_the_repository(resources: list[Resource]) -> None:
+    for workload in workloads(resources):
+        for container in workload.containers():
+            python, option, module, *rest = container["command"]
+            assert (python, option) == ("python", "-m")
+            assert find_spec(module) is not None, container["command"]
+            if module == "chassis.serve":
+                where, _, function = rest[0].partition(":")
+                assert where == f"services.{workload.service}.app"
+                assert callable(getattr(import_module(where), function))
 
 
 def pod(resources: Sequence[Resource], name: str) -> Workload:
