@@ -55,4 +55,5 @@ def test_it_says_in_one_line_why_it_cannot(monkeypatch: pytest.MonkeyPatch) -> N
     wrong = run("--bus-url", "kafka://127.0.0.1:1")
     assert wrong.exit_code == 1
     assert wrong.stderr.startswith("topics: KAFKA_SASL_MECHANISM: Input should be 'PLAIN'")
+    monkeypatch.delenv("KAFKA_SASL_MECHANISM")
     assert run("--bus-url", "redis://x").stderr.startswith("topics: BUS_URL must begin with kafka://")
