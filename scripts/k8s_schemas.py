@@ -212,6 +212,9 @@ SPECS: Final[dict[tuple[str, str], Schema]] = {
             ),
         }
     ),
+    ("monitoring.coreos.com/v1", "PodMonitor"): _object(
+        {"selector": SELECTOR, "podMetricsEndpoints": _list(_object({"port": TEXT, "interval": DURATION}))}
+    ),
     ("monitoring.coreos.com/v1", "PrometheusRule"): _object(
         {"groups": _list(_object({"name": TEXT, "rules": _list(RULE)}))}
     ),

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from chassis.bus import MAX_DEAD_LETTER_BYTES, MAX_RECORD_BYTES, Subscriptions, dead_letter_topic
+from chassis.testing import ROOT
 from events.registry import PARTITIONS, TOPICS
 from scripts import k8s_topics
 from services.jobs.handlers import subscriptions as jobs
@@ -12,7 +13,7 @@ from services.rewards.handlers import subscriptions as rewards
 from tests.k8s.manifests import SERVICES, Resource, deployments, of_kind, plain_env
 
 SUBSCRIPTIONS = {subscriptions.group: subscriptions for subscriptions in (jobs, rewards)}
-HANDLERS = {path.parent.name for path in Path("services").glob("*/handlers.py")}
+HANDLERS = {path.parent.name for path in (ROOT / "services").glob("*/handlers.py")}
 
 
 def dead_letters(subscriptions: Subscriptions) -> set[str]:

@@ -4,7 +4,6 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager
-from pathlib import Path
 
 import httpx
 import pytest
@@ -14,7 +13,7 @@ from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.parser import text_string_to_metric_families
 
 from chassis.app import MEASURE, create_app
-from chassis.testing import TokenMint, fresh_database
+from chassis.testing import ROOT, TokenMint, fresh_database
 from gateway.app import create_gateway
 from gateway.settings import GatewaySettings
 from services.governance.app import SERVICE as GOVERNANCE
@@ -31,7 +30,7 @@ OWN = {
     "governance": {"btrst_address": ADDRESS, "parameters_address": ADDRESS, "governor_address": ADDRESS},
     "identity": {"key_secret": "k" * 40},
 }
-RUNBOOK = Path("docs/runbook.md")
+RUNBOOK = ROOT / "docs/runbook.md"
 OF_THE_TARGET = {"job", "service", "pod", "namespace", "instance"}
 """Labels that scraping adds: the Kubernetes Service is job and, where the metric has none of its own, service."""
 
@@ -179,3 +178,9 @@ def test_every_process_is_scraped_and_keeps_its_own_labels(prod: list[Resource])
         down = [rule["expr"] for rule in rules(prod) if rule["alert"] == "BtrstServiceDown"]
         assert f'absent(up{{job="{behind["metadata"]["name"]}"}})' in down[0]
     assert {one["metadata"]["labels"]["app.kubernetes.io/part-of"] for one in services} == {OURS}
+
+
+def test_postgresql_is_scraped(prod: list[Resource]) -> None:
+    (monitor,) = of_kind(prod, "PodMonitor").values()
+    cluster = monitor["spec"]["selector"]["matchLabels"]["cnpg.io/cluster"]
+    assert cluster in of_kind(prod, "Cluster")

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from chassis.testing import ROOT
 from scripts.k8s_render import MANIFESTS, render
 from scripts.k8s_secrets import make_secrets, manifest
 from tests.k8s.manifests import SERVICES, Resource, deployments, of_kind, secret_files, workloads
 
-GUIDE = Path("docs/kubernetes.md")
+GUIDE = ROOT / "docs/kubernetes.md"
 KEYS = {"rewards_key": "0x" + "11" * 32, "relay_key": "0x" + "22" * 32}
 MADE = make_secrets(rpc_urls="https://node.example", admin_email="a@example.com", **KEYS)
 BY_OPERATORS = {"kafka-cluster-ca-cert": {"ca.crt"}, "postgres-ca": {"ca.crt"}} | {
