@@ -5,7 +5,7 @@ import json
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -28,9 +28,11 @@ from chassis.tables import outbox
 from chassis.testing import TokenMint, eventually, fresh_database, running
 from events.registry import TOPICS
 from services.governance.app import SERVICE
+from services.governance.chain.resources import load_key
 from services.governance.models import proposals
 from services.governance.service import power
 from services.governance.settings import GovernanceSettings
+from services.governance.workers import relay_manager
 from tests.governance.world import Chain, Wallet, new_chain
 
 SECRET = "governance-tests-internal-secret-0123456789"
@@ -202,6 +204,14 @@ async def is_open(service: Running) -> bool:
 
 def unix(moment: str) -> int:
     return int(datetime.fromisoformat(moment).timestamp())
+
+
+def worker_beside(service: Running) -> Context:
+    """The relay of a worker process beside this api process, which has no key; driven by hand."""
+    settings = service.context.settings.model_copy(update={"role": "worker"})
+    resources = replace(service.context.resources, key=load_key(settings))
+    resources.relay = relay_manager(service.database, resources, settings)
+    return replace(service.context, settings=settings, resources=resources)
 
 
 Start = Callable[..., AbstractAsyncContextManager[Running]]

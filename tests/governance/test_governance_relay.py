@@ -20,6 +20,7 @@ from tests.governance.conftest import (
     is_open,
     signed_delegation,
     typed_delegation,
+    worker_beside,
 )
 from tests.governance.world import RELAY, Chain
 
@@ -90,15 +91,16 @@ async def test_without_a_key_nothing_is_relayed(chain: Chain, start: Start) -> N
 async def test_an_api_process_leaves_the_signing_to_a_worker(chain: Chain, start: Start) -> None:
     """Until a worker has signed, the answer is 503, and the same request may be sent again."""
     async with start(**chain.settings(role="api", relay_wait_seconds=0.3)) as service:
+        worker = worker_beside(service)
         body = signed_delegation(await typed_delegation(service, BEN, BEN.address), BEN)
         for _ in range(2):  # the lane is not open yet; then it is, but nobody signs
             answer = await service.client.post("/v1/delegations", json=body)
             assert (answer.status_code, answer.json()["code"]) == (503, "relay_unavailable")
             assert answer.headers["retry-after"] == "1"
-            await relay_delegations(service.context)
+            await relay_delegations(worker)
         answer = await service.client.post("/v1/delegations", json=body)
         if answer.status_code == 503:
-            await relay_delegations(service.context)
+            await relay_delegations(worker)
             answer = await service.client.post("/v1/delegations", json=body)
         assert answer.status_code == 202
         await chain.mined(answer.json()["chain_tx_hash"])
@@ -109,7 +111,8 @@ async def test_a_delegation_that_somebody_else_sent_first_fails_and_costs_no_sec
 ) -> None:
     """Signatures are public: whoever sends one first uses up its nonce, and ours reverts."""
     async with start(**chain.settings(role="api", relay_wait_seconds=0.2)) as service:
-        await relay_delegations(service.context)
+        worker = worker_beside(service)
+        await relay_delegations(worker)
         body = signed_delegation(await typed_delegation(service, BEN, BEN.address), BEN)
         answer = await service.client.post("/v1/delegations", json=body)
         assert (answer.status_code, answer.json()["code"]) == (503, "relay_unavailable")
@@ -119,7 +122,7 @@ async def test_a_delegation_that_somebody_else_sent_first_fails_and_costs_no_sec
         await chain.mined(await chain.send(EVE, chain.btrst, "delegateBySig", *arguments))
 
         async def failed() -> bool:
-            await relay_delegations(service.context)
+            await relay_delegations(worker)
             async with service.database.unit_of_work() as session:
                 row = (await session.execute(select(delegations))).one()
             return bool(row.status == "failed" and row.failure == "reverted")
@@ -132,14 +135,15 @@ async def test_a_delegation_that_somebody_else_sent_first_fails_and_costs_no_sec
 
 async def test_a_restored_database_goes_on_behind_what_the_chain_has_seen(chain: Chain, start: Start) -> None:
     async with start(**chain.settings(role="api")) as service:
-        await relay_delegations(service.context)
+        worker = worker_beside(service)
+        await relay_delegations(worker)
         await chain.client.rpc.call("anvil_setNonce", RELAY.address, hex(7))
-        await relay_delegations(service.context)
+        await relay_delegations(worker)
         body = signed_delegation(await typed_delegation(service, BEN, BEN.address), BEN)
         sending = asyncio.create_task(service.client.post("/v1/delegations", json=body))
 
         async def sent() -> bool:
-            await relay_delegations(service.context)
+            await relay_delegations(worker)
             return sending.done()
 
         await eventually(sent, seconds=30)
