@@ -1,33 +1,10 @@
-"""The migrations against the tables, and what the service tells of itself."""
+"""The first parameters in the database, and what the service tells of itself."""
 
-import asyncio
 from typing import Any
 
-from alembic.autogenerate import compare_metadata
-from alembic.runtime.migration import MigrationContext
-
-from chassis import migrations
-from chassis.db import Database
-from chassis.testing import ROOT, fresh_database
 from events.governance import GENESIS_PARAMETERS
 from services.governance.app import build
-from services.governance.models import metadata
-from tests.governance.conftest import MIGRATIONS, Running
-
-
-async def test_the_migrations_make_the_tables_and_unmake_them(postgres_dsn: str) -> None:
-    location = ROOT / MIGRATIONS
-    async with fresh_database(postgres_dsn) as dsn:
-        for _ in range(2):
-            await asyncio.to_thread(migrations.upgrade, dsn, location)
-            database = Database(dsn)
-            async with database.engine.connect() as connection:
-                differences = await connection.run_sync(
-                    lambda plain: compare_metadata(MigrationContext.configure(plain), metadata)
-                )
-            await database.close()
-            assert differences == []
-            await asyncio.to_thread(migrations.downgrade, dsn, location, "base")
+from tests.governance.conftest import Running
 
 
 async def test_version_0_in_the_database_is_the_genesis_set(service: Running) -> None:

@@ -5,16 +5,12 @@ from uuid import UUID
 
 import asyncpg
 import sqlalchemy as sa
-from alembic.autogenerate import compare_metadata
-from alembic.migration import MigrationContext
 from fastapi import FastAPI
 
-from chassis import migrations
 from chassis.db import Database
 from chassis.ids import new_id
-from chassis.testing import eventually, fresh_database
+from chassis.testing import eventually
 from services.jobs.app import build
-from services.jobs.models import metadata
 from tests.jobs.world import World, ok, refused
 
 LOCATION = "services/jobs/migrations"
@@ -116,20 +112,6 @@ async def test_the_database_itself_refuses_wrong_money(world: World) -> None:
         finally:
             await database.close()
         assert refused_by_database, change
-
-
-async def test_the_migrations_make_the_tables_and_unmake_them(postgres_dsn: str) -> None:
-    async with fresh_database(postgres_dsn) as dsn:
-        for _ in range(2):
-            await asyncio.to_thread(migrations.upgrade, dsn, LOCATION)
-            database = Database(dsn)
-            async with database.engine.connect() as connection:
-                found = await connection.run_sync(
-                    lambda plain: compare_metadata(MigrationContext.configure(plain), metadata)
-                )
-            await database.close()
-            assert found == []
-            await asyncio.to_thread(migrations.downgrade, dsn, LOCATION, "base")
 
 
 def document() -> dict[str, object]:
