@@ -1,13 +1,26 @@
 """What identity tells the others: members, referrals, wallets, sessions."""
 
+import re
 from typing import Annotated, ClassVar, Literal
 from uuid import UUID
+
+from pydantic import AfterValidator
 
 from chassis.clock import Timestamp
 from chassis.envelope import Event
 from events.fields import ADA, ADDRESS, SESSION, MemberId, at, told
 
 Role = Literal["client", "talent", "connector", "screener", "admin"]
+
+
+def _payable(address: str) -> str:
+    if not re.fullmatch(r"0x[0-9a-fA-F]{40}", address) or int(address, 16) == 0:
+        raise ValueError("not an address that something can be paid to")
+    return address
+
+
+Address = Annotated[str, AfterValidator(_payable)]
+"""An account on the chain. Held here, not in the schema: the schema of a released event does not get stricter."""
 
 
 class MemberRegistered(Event):
@@ -56,7 +69,7 @@ class WalletLinked(Event):
     type_: ClassVar[str] = "identity.wallet.linked.v1"
     key_field: ClassVar[str] = "member_id"
     member_id: MemberId
-    address: Annotated[str, told("The account: 20 bytes in hex, EIP-55 checksummed.", ADDRESS)]
+    address: Annotated[Address, told("The account: 20 bytes in hex, EIP-55 checksummed.", ADDRESS)]
     linked_at: Annotated[Timestamp, at("When control of the account was proven")]
 
 
@@ -66,7 +79,7 @@ class WalletPayoutChanged(Event):
     type_: ClassVar[str] = "identity.wallet.payout_changed.v1"
     key_field: ClassVar[str] = "member_id"
     member_id: MemberId
-    address: Annotated[str, told("Where rewards go: 20 bytes in hex, EIP-55 checksummed.", ADDRESS)]
+    address: Annotated[Address, told("Where rewards go: 20 bytes in hex, EIP-55 checksummed.", ADDRESS)]
     effective_at: Annotated[Timestamp, at("From when on rewards go there; may lie in the future")]
 
 

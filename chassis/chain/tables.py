@@ -111,6 +111,7 @@ def _intents(metadata: MetaData) -> Table:
     )
     Index("ix_chain_intents_unsettled", table.c.lane, table.c.nonce, postgresql_where=~table.c.is_settled)
     Index("ix_chain_intents_reference", table.c.lane, table.c.reference)
+    Index("ix_chain_intents_mined", table.c.lane, table.c.mined_at)
     return table
 
 

@@ -1,6 +1,13 @@
 """What can go wrong in jobs, beyond the errors every service shares."""
 
-from chassis.errors import Conflict, Forbidden, Unprocessable
+from chassis.errors import Conflict, Forbidden, NotFound, Unprocessable
+
+
+class UnknownTransaction(NotFound):
+    """To another service: there is no such transaction, or no such refund of it. Not just an address that leads
+    nowhere: what is not known here is never paid."""
+
+    code, title = "unknown_transaction", "No such transaction"
 
 
 class DuplicateBid(Conflict):

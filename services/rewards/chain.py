@@ -14,6 +14,9 @@ from services.rewards.domain.planning import ChainView
 from services.rewards.domain.recovery import Settled, split_reward_ids
 from services.rewards.errors import SettlementMismatch
 
+CLOCK_SKEW_SECONDS = 5
+"""How far the chain's clock may be behind ours."""
+
 
 class Chain:
     """The contracts of this deployment, behind one client."""
@@ -37,10 +40,13 @@ class Chain:
         return self.minter.encode("settle", first_id, reward_ids, leaves_root, packed)
 
     async def look(self) -> ChainView:
-        """What planning needs to know of the chain's newest block.
+        """What planning needs to know of the chain's newest block, all of it as of that one block.
 
         Raises: RpcUnavailable, RpcError.
         """
+        newest = await self.client.block("latest")
+        if newest is None:
+            raise RpcUnavailable("the node has no block yet")
         figures = await self.client.read_many(
             [
                 (self.minter, "nextId", ()),
@@ -49,7 +55,8 @@ class Chain:
                 (self.minter, "pausedUntil", ()),
                 (self.token, "totalSupply", ()),
                 (self.token, "cap", ()),
-            ]
+            ],
+            block=newest.number,
         )
         next_id, available, capacity, paused_until, supply, cap = figures
         return ChainView(
@@ -62,7 +69,8 @@ class Chain:
             total_supply_wei=supply,
             cap_wei=cap,
             paused_until=paused_until,
-            timestamp=int(time.time()),
+            # The chain's own time, which may be ahead of ours; but a chain without blocks stands still.
+            timestamp=max(newest.timestamp, int(time.time()) - CLOCK_SKEW_SECONDS),
         )
 
     async def read_supply(self) -> tuple[int, int]:

@@ -14,6 +14,9 @@ from chassis.http import HttpClient
 from services.rewards.domain.amounts import Price
 from services.rewards.domain.facts import Confirmed, Refunded, RefundFacts, TransactionFacts
 
+UNKNOWN = {"identity": "not_found", "jobs": "unknown_transaction"}
+"""How each service says that there is no such thing."""
+
 
 class _Attribution(BaseModel):
     connector_id: UUID | None
@@ -111,14 +114,18 @@ class Services:
     async def _find(self, service: str, url: str) -> Any | None:
         headers = {"Authorization": f"Bearer {internal_token(self._secret, service)}"}
         answer = await self._http.get_json(url, headers=headers)
-        if answer.status == 404:
-            return None
-        if answer.status != 200:
+        if answer.status not in {200, 404}:
             raise Unavailable(f"{service} answered {answer.status}")
         try:
-            return answer.json()
+            body = answer.json()
         except ValueError as error:
             raise Unavailable(f"{service} answered with something else than JSON") from error
+        if answer.status == 200:
+            return body
+        # A wrong address answers 404 too: only the service's own word that there is no such thing counts.
+        if not isinstance(body, dict) or body.get("code") != UNKNOWN[service]:
+            raise Unavailable(f"{service} does not know this address: is its URL right?")
+        return None
 
 
 class PriceSource(Protocol):

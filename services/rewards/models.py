@@ -201,6 +201,7 @@ Index(
     rewards.c.id,
     postgresql_where=(rewards.c.status == "queued") & rewards.c.settlement_id.is_(None),
 )
+Index("ix_rewards_unnumbered", rewards.c.beneficiary_id, postgresql_where=rewards.c.settlement_id.is_(None))
 Index("ix_rewards_check", rewards.c.check_at, rewards.c.id, postgresql_where=rewards.c.check_at.isnot(None))
 
 reward_steps = Table(
@@ -278,6 +279,13 @@ Index(
     "ix_settlements_open",
     settlements.c.first_id,
     postgresql_where=settlements.c.status.in_(("reserved", "included", "failed")),
+)
+
+Index(
+    "ix_settlements_minted",
+    settlements.c.created_at,
+    postgresql_include=["sum_wei"],
+    postgresql_where=settlements.c.status == "minted",
 )
 
 payout_state = Table(

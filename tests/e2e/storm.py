@@ -9,15 +9,14 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from urllib.parse import urlsplit
 
 from chassis.bus import Bus, BusUnavailable, Record, bus_from_url
 from events.registry import TOPICS
-from scripts.api import eventually
 from tests.e2e.invariants import HeadWatch, Node
 from tests.e2e.network import Network
 
+STORM_SECONDS = 60.0
 PROCESSES = ("identity", "jobs", "rewards", "governance", "gateway")
 
 
@@ -60,28 +59,30 @@ class Echo:
 
 
 async def kill_every(network: Network, seconds: float, dice: random.Random, killed: Counter[str]) -> None:
-    """SIGKILL one process every few seconds, until cancelled: the least often killed first.
-
-    Not before all serve again: on a machine where a start takes longer than that, none would ever get up.
-    """
-    while True:
-        await asyncio.sleep(seconds)
-        for name in PROCESSES:
-            await eventually(f"{name} serves again", partial(_serves, network, name), seconds=120)
-        name = min(dice.sample(PROCESSES, k=len(PROCESSES)), key=killed.__getitem__)
-        with contextlib.suppress(ProcessLookupError):
-            network.kill(name)
-            killed[name] += 1
+    """SIGKILL a process every few seconds, for as long as a storm lasts or until cancelled: one of those that serve,
+    the least often killed first; while none serves, one that is still starting."""
+    began = time.monotonic()
+    for beat in range(1, int(STORM_SECONDS / seconds) + 1):
+        await asyncio.sleep(max(0.0, began + beat * seconds - time.monotonic()))
+        shuffled = dice.sample(PROCESSES, k=len(PROCESSES))
+        serving = await asyncio.gather(*(_serves(network, name) for name in shuffled))
+        up = [name for name, serves in zip(shuffled, serving, strict=True) if serves]
+        for name in sorted(up or shuffled, key=killed.__getitem__):
+            with contextlib.suppress(ProcessLookupError):  # dead already, its next life not yet begun
+                network.kill(name)
+                killed[name] += 1
+                break
 
 
 async def _serves(network: Network, name: str) -> bool:
     told = network.endpoints
     url = urlsplit(told["gateway"] if name == "gateway" else told["services"][name])
     try:
-        _, writer = await asyncio.open_connection(url.hostname, url.port)
-        writer.close()
-        await writer.wait_closed()
-    except OSError:
+        async with asyncio.timeout(1):
+            _, writer = await asyncio.open_connection(url.hostname, url.port)
+            writer.close()
+            await writer.wait_closed()
+    except (OSError, TimeoutError):
         return False
     return True
 

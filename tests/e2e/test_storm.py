@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import random
+import time
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Coroutine
 from dataclasses import dataclass, field
@@ -16,12 +17,13 @@ from events.registry import TOPICS
 from scripts.api import Api, Person, eventually
 from tests.e2e.invariants import HeadWatch, Node, check_all, copies_of, reward_wei, sum_of
 from tests.e2e.network import Network
-from tests.e2e.storm import PROCESSES, Echo, bus_of, kill_every, watch_head
+from tests.e2e.storm import PROCESSES, STORM_SECONDS, Echo, bus_of, kill_every, watch_head
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(420)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 ENGAGEMENTS = 10
 INVOICES = 20
+KILL_SECONDS = 3.0
 SEED = 20_261_122
 
 
@@ -102,11 +104,13 @@ async def test_storm(network: Network) -> None:
         engagements = list(await asyncio.gather(*(engage(api, n, connectors) for n in range(ENGAGEMENTS))))
         echo = Echo(bus, dice)
         async with during(echo.follow(), watch_head(node, heads)):
-            async with during(kill_every(network, 3.0, dice, killed)):
+            began = time.monotonic()
+            async with during(kill_every(network, KILL_SECONDS, dice, killed)):
                 await asyncio.gather(*(engagement.work() for engagement in engagements))
                 expected = {key: value for one in engagements for key, value in one.expected().items()}
                 total = sum(wei for _, wei in expected.values())
-                await eventually("all is minted", lambda: minted(node, told, total), seconds=150, every=0.5)
+                await eventually("all is minted", lambda: minted(node, told, total), seconds=240, every=0.5)
+                lasted = min(STORM_SECONDS, time.monotonic() - began)
             await eventually("all is told three times", lambda: at_rest(api, echo, total), seconds=60, every=0.5)
         await echo.rest()
         await eventually("all is buried", lambda: audited(api, total), seconds=60)
@@ -117,6 +121,7 @@ async def test_storm(network: Network) -> None:
     assert min(times) >= 3
     assert len([one for one in engagements for _ in one.paid]) == ENGAGEMENTS * INVOICES
     assert set(killed) == set(PROCESSES), f"too short to kill them all: {killed}"
+    assert killed.total() >= lasted / KILL_SECONDS - 2, f"{killed} in {lasted:.0f} s"
 
 
 async def meet(api: Api) -> list[Person]:

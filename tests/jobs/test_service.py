@@ -26,8 +26,8 @@ async def test_other_services_verify_a_transaction(world: World) -> None:
     facts = await ok(await world.internal(path))
     assert (facts["status"], facts["total_refunded_cents"]) == ("partially_refunded", 50_000)
     assert facts["total_client_fee_refunded_cents"] == 4_000
-    refused(await world.internal(f"/internal/transactions/{new_id()}"), 404, "not_found")
-    refused(await world.internal("/internal/transactions/x"), 404)
+    refused(await world.internal(f"/internal/transactions/{new_id()}"), 404, "unknown_transaction")
+    refused(await world.internal("/internal/transactions/x"), 404, "not_found")
 
 
 async def test_other_services_verify_a_refund(world: World) -> None:
@@ -38,8 +38,8 @@ async def test_other_services_verify_a_refund(world: World) -> None:
     assert told.type == "jobs.transaction.refunded.v1"
     assert await ok(await world.internal(path)) == told.data
     other = await world.transaction()
-    refused(await world.internal(path.replace(transaction["id"], other["id"])), 404, "not_found")
-    refused(await world.internal(f"/internal/transactions/{transaction['id']}/refunds/{new_id()}"), 404, "not_found")
+    for nothing in (path.replace(transaction["id"], other["id"]), path.replace(refund["id"], str(new_id()))):
+        refused(await world.internal(nothing), 404, "unknown_transaction")
     refused(await world.internal(path, audience="rewards"), 401)
 
 

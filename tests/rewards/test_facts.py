@@ -6,7 +6,10 @@ from itertools import permutations
 import pytest
 from sqlalchemy.exc import DBAPIError
 
+from chassis.bus import Delivery, Record
 from chassis.clock import utc_now
+from chassis.decoding import Poison, decode, known_events
+from chassis.envelope import wrap
 from chassis.ids import new_id
 from events.governance import GrantApproved
 from services.rewards import models, workers
@@ -211,6 +214,18 @@ async def test_the_refund_window_holds_a_reward_from_its_completion_on(world: Wo
         ("cancelled", "zero_amount")
     }
     await world.check_ledger()
+
+
+@pytest.mark.parametrize("address", ["", "0x12", "0x" + "0" * 40, "0x" + "g" * 40, "0x" + "1" * 41, "1" * 42])
+async def test_a_payout_address_that_nothing_can_be_paid_to_is_poison(story: Story, address: str):
+    """Stored, it would make every settlement with it fail, and so hold up everybody."""
+    event = story.wallet(story.client_connector)
+    value = wrap(event, event_id=new_id(), sequence=1, time=utc_now(), traceparent=None).to_bytes()
+    forged = value.replace(event.address.encode(), address.encode())
+    record = Record("identity.wallet", str(event.member_id).encode(), forged)
+    with pytest.raises(Poison, match="address"):
+        decode(Delivery(record, 0, 0), known_events())
+    assert decode(Delivery(record._replace(value=value), 0, 0), known_events()).event == event
 
 
 async def test_small_rewards_wait_until_together_they_reach_the_minimum(world: World, story: Story):

@@ -4,8 +4,10 @@ import os
 from collections.abc import Awaitable, Callable
 
 import pytest
+from eth_account import Account
 from sqlalchemy import select
 
+from chassis.chain.values import hex_text
 from chassis.testing import eventually
 from services.rewards import models, workers
 from services.rewards.domain.leaves import verify_path
@@ -323,6 +325,31 @@ async def test_a_reward_without_room_in_the_budget_is_held_and_blocks_nothing(pa
     await workers.review_due(paid.context)
     await paid.payout()
     assert {row.minted_wei for row in await paid.rewards(big.transaction_id)} == {3 * TWENTY}
+    await paid.check_invariants(paid_story)
+
+
+async def test_a_pause_is_over_when_the_chain_says_so_whatever_our_clock_says(paid: PaidWorld, paid_story: Story):
+    """The chain's clock an hour ahead: a pause until then has lapsed there, and holds nothing here."""
+    rpc, minter = paid.network.client.rpc, paid.network.contracts.minter
+    await rpc.call("evm_increaseTime", 3_600)
+    await paid.network.mine()
+    newest = await paid.network.client.block()
+    assert newest is not None
+    guardian = Account.from_key(paid.network.keys["guardian"]).address
+    await rpc.call("anvil_impersonateAccount", guardian)
+    call = {"from": guardian, "to": minter.address, "data": hex_text(minter.encode("pause", newest.timestamp + 60))}
+    await rpc.call("eth_sendTransaction", call)
+    await paid.network.mine()
+    await paid_story.begin()
+    await paid_story.pay()
+    assert await paid.settle(), "they are held"
+    assert {(row.status, row.reason) for row in await paid.rewards()} == {("held", "paused")}
+    await rpc.call("evm_increaseTime", 120)
+    await paid.network.mine()
+    await paid.execute("UPDATE rewards SET check_at = clock_timestamp()")
+    await workers.review_due(paid.context)
+    await paid.payout()
+    assert {row.status for row in await paid.rewards()} == {"minted"}
     await paid.check_invariants(paid_story)
 
 

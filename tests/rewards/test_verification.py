@@ -111,6 +111,20 @@ async def test_refunds_wait_while_the_jobs_service_is_away(world: World, story: 
     assert await world.dead_letters() == []
 
 
+async def test_an_address_that_leads_nowhere_cancels_nothing(world: World, story: Story):
+    """A wrong REWARDS_JOBS_URL answers 404 to everything: that is not the jobs service's word."""
+    await story.begin()
+    world.neighbours.is_somewhere_else = True
+    await world.tell(story.refunded(await story.pay(), 25_000))
+    await world.verify()
+    assert {(row.status, row.reason) for row in await world.rewards()} == {("held", "unverified")}
+    world.neighbours.is_somewhere_else = False
+    await world.execute("SELECT pg_sleep(0.06)")
+    await world.verify()
+    assert [(row.status, row.amount_wei) for row in await world.rewards()] == [("queued", 15 * 10**18)] * 2
+    assert await world.dead_letters() == []
+
+
 async def test_a_refund_whose_event_is_late_counts_once_the_transaction_is_verified(world: World, story: Story):
     await story.begin()
     event = story.completed()

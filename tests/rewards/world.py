@@ -51,6 +51,7 @@ class Neighbours:
         self.transactions: dict[str, dict[str, Any]] = {}
         self.refunds: dict[tuple[str, str], dict[str, Any]] = {}
         self.is_down = False
+        self.is_somewhere_else = False
         self.asked: list[str] = []
         with socket.socket() as listener:
             listener.bind(("127.0.0.1", 0))
@@ -67,7 +68,12 @@ class Neighbours:
         self.asked.append(scope["path"])
         authorized = any(name == b"authorization" and value.startswith(b"Bearer ") for name, value in scope["headers"])
         body = self._find(scope["path"].split("/"))
+        if self.is_somewhere_else:
+            body = None
         status = 503 if self.is_down else 401 if not authorized else 404 if body is None else 200
+        if status == 404:
+            is_known_place = "transactions" in scope["path"] and not self.is_somewhere_else
+            body = {"code": "unknown_transaction" if is_known_place else "not_found"}
         await send(
             {"type": "http.response.start", "status": status, "headers": [(b"content-type", b"application/json")]}
         )

@@ -7,13 +7,14 @@ from uuid import UUID
 
 from chassis.clock import utc_now
 from chassis.db import Session
-from chassis.errors import Forbidden
+from chassis.errors import Forbidden, NotFound
 from chassis.ids import new_id
 from chassis.outbox import publish
 from events.jobs import TransactionRefunded
 from services.jobs.domain.actors import Actor
 from services.jobs.domain.money import RefundTotals, refund, status_after_refund
 from services.jobs.domain.parameters import hold_has_passed
+from services.jobs.errors import UnknownTransaction
 from services.jobs.repository import transactions as repository
 from services.jobs.repository.parties import Position, Row
 from services.jobs.service.parameters import parameters_of
@@ -30,9 +31,12 @@ async def get_transaction(session: Session, *, actor: Actor, transaction_id: UUI
 async def get_transaction_facts(session: Session, *, transaction_id: UUID) -> Row:
     """The transaction as other services of the deployment verify it, with every refund begun before the question.
 
-    Raises: NotFound.
+    Raises: UnknownTransaction.
     """
-    return await repository.settled_transaction(session, transaction_id)
+    try:
+        return await repository.settled_transaction(session, transaction_id)
+    except NotFound as nothing:
+        raise UnknownTransaction from nothing
 
 
 async def list_my_transactions(
@@ -93,9 +97,12 @@ async def get_refund(session: Session, *, actor: Actor, refund_id: UUID) -> Row:
 async def get_refund_facts(session: Session, *, transaction_id: UUID, refund_id: UUID) -> Row:
     """The refund as other services of the deployment verify it.
 
-    Raises: NotFound when there is no such refund of this transaction.
+    Raises: UnknownTransaction when there is no such refund of this transaction.
     """
-    return await repository.get_refund_of(session, transaction_id, refund_id)
+    try:
+        return await repository.get_refund_of(session, transaction_id, refund_id)
+    except NotFound as nothing:
+        raise UnknownTransaction from nothing
 
 
 async def list_refunds_of(

@@ -71,11 +71,13 @@ async def list_lines(
     return list(await session.execute(query.order_by(ledger_postings.c.id.desc()).limit(limit)))
 
 
-async def minted_until(session: Session, block_number: int) -> int:
-    """The wei the ledger says were minted in blocks up to `block_number`."""
+async def minted_between(session: Session, after_block: int, until_block: int) -> int:
+    """The wei the ledger says were minted in the blocks behind `after_block` up to `until_block`."""
     found = await session.scalar(
         select(func.coalesce(func.sum(ledger_postings.c.amount_wei), 0)).where(
-            ledger_postings.c.account == Account.MINTED, ledger_postings.c.block_number <= block_number
+            ledger_postings.c.account == Account.MINTED,
+            ledger_postings.c.block_number > after_block,
+            ledger_postings.c.block_number <= until_block,
         )
     )
     return int(found)

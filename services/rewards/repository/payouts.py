@@ -108,10 +108,12 @@ async def first_lagging_block(session: Session) -> int | None:
     return found
 
 
-async def onchain_minted_until(session: Session, block_number: int) -> int:
-    """Sum of the `Settled` logs in blocks up to `block_number`."""
+async def onchain_minted_between(session: Session, after_block: int, until_block: int) -> int:
+    """Sum of the `Settled` logs in the blocks behind `after_block` up to `until_block`."""
     found = await session.scalar(
-        select(func.coalesce(func.sum(settled_logs.c.sum_wei), 0)).where(settled_logs.c.block_number <= block_number)
+        select(func.coalesce(func.sum(settled_logs.c.sum_wei), 0)).where(
+            settled_logs.c.block_number > after_block, settled_logs.c.block_number <= until_block
+        )
     )
     return int(found)
 

@@ -184,6 +184,7 @@ async def wake_for_wallet(session: Session, beneficiary_id: UUID, at: datetime) 
         update(rewards)
         .where(
             rewards.c.beneficiary_id == beneficiary_id,
+            rewards.c.settlement_id.is_(None),
             rewards.c.status == "held",
             rewards.c.reason == "no_payout_wallet",
             or_(rewards.c.check_at.is_(None), rewards.c.check_at > at),
@@ -198,6 +199,7 @@ async def wake_below_minimum(session: Session, beneficiary_ids: Collection[UUID]
         update(rewards)
         .where(
             rewards.c.beneficiary_id.in_(list(beneficiary_ids)),
+            rewards.c.settlement_id.is_(None),
             rewards.c.status == "held",
             rewards.c.reason == "below_minimum",
         )
@@ -274,7 +276,11 @@ async def held_by_reason(session: Session, beneficiary_id: UUID) -> dict[str, in
     """Reason → wei of a beneficiary's held rewards."""
     rows = await session.execute(
         select(rewards.c.reason, func.sum(rewards.c.amount_wei).label("wei"))
-        .where(rewards.c.beneficiary_id == beneficiary_id, rewards.c.status == "held")
+        .where(
+            rewards.c.beneficiary_id == beneficiary_id,
+            rewards.c.settlement_id.is_(None),
+            rewards.c.status == "held",
+        )
         .group_by(rewards.c.reason)
     )
     return {row.reason: int(row.wei) for row in rows}

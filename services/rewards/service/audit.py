@@ -1,5 +1,6 @@
 """Reconciliation: the chain's own account of what was minted beside the ledger's, both at one final block."""
 
+from dataclasses import dataclass
 from datetime import timedelta
 
 from prometheus_client import Gauge
@@ -10,6 +11,8 @@ from chassis.telemetry import log
 from services.rewards.repository import ledger, payouts
 
 MONTH = timedelta(days=30)
+RECOUNTED_BLOCKS = 512
+"""The newest blocks are summed up every time: late lines and reorganisations touch no older ones."""
 
 DIFFERENCE = Gauge("btrst_rewards_mint_difference_wei", "Minted by the ledger less minted on chain")
 RECONCILED_BLOCK = Gauge("btrst_rewards_reconciled_block", "Final block of the last comparison of ledger and chain")
@@ -64,22 +67,44 @@ async def payout_problem(session: Session) -> str | None:
     return state.problem if state is not None else None
 
 
-async def reconcile(session: Session, *, final_block: int, total_supply_wei: int, cap_wei: int) -> int:
-    """Compare ledger and chain at the newest final block at which both are complete; the block.
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """Both sides' sums up to a block far behind the newest, where they agreed."""
+
+    block: int = -1
+    onchain_wei: int = 0
+    ledger_wei: int = 0
+
+
+NOTHING = Counted()
+
+
+async def reconcile(
+    session: Session, *, final_block: int, total_supply_wei: int, cap_wei: int, counted: Counted = NOTHING
+) -> tuple[int, Counted]:
+    """Compare ledger and chain at the newest final block at which both are complete; the block, and what to begin
+    the next comparison with.
 
     A settlement of ours that is final on chain but still on its way into the ledger moves the comparison back
-    before its block: that is a delay, not a difference.
+    before its block: that is a delay, not a difference. Only blocks behind `counted` are summed, so that the cost
+    does not grow with history; before a difference is believed, everything is.
     """
     now = utc_now()
     lagging = await payouts.first_lagging_block(session)
     block = final_block if lagging is None else min(final_block, lagging - 1)
-    onchain = await payouts.onchain_minted_until(session, block)
-    booked = await ledger.minted_until(session, block)
+    counted = counted if counted.block <= block else NOTHING
+    found = await _count(session, counted, block)
+    if found.onchain_wei != found.ledger_wei and counted is not NOTHING:
+        counted = NOTHING
+        found = await _count(session, counted, block)
+    onchain, booked = found.onchain_wei, found.ledger_wei
     DIFFERENCE.set(booked - onchain)
     RECONCILED_BLOCK.set(block)
     RECONCILED_AT.set_to_current_time()
     if onchain != booked:
         log.error("supply_differs", ledger_minted_wei=str(booked), onchain_minted_wei=str(onchain), block=block)
+    elif block >= counted.block + 2 * RECOUNTED_BLOCKS:
+        counted = await _count(session, counted, block - RECOUNTED_BLOCKS)
     await payouts.put_chain_figures(
         session,
         total_supply_wei=total_supply_wei,
@@ -90,4 +115,10 @@ async def reconcile(session: Session, *, final_block: int, total_supply_wei: int
         minted_month_wei=await payouts.minted_since(session, now - MONTH),
         checked_at=now,
     )
-    return block
+    return block, counted if counted.onchain_wei == counted.ledger_wei else NOTHING
+
+
+async def _count(session: Session, base: Counted, block: int) -> Counted:
+    onchain = await payouts.onchain_minted_between(session, base.block, block)
+    booked = await ledger.minted_between(session, base.block, block)
+    return Counted(block, base.onchain_wei + onchain, base.ledger_wei + booked)

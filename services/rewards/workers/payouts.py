@@ -31,6 +31,9 @@ from services.rewards.settings import RewardsSettings
 RECONCILE_SECONDS = 10.0
 """How often to compare ledger and chain although no new block is final."""
 
+RECOUNT_SECONDS = 600.0
+"""How often to sum up all of ledger and chain, and not only the newest blocks."""
+
 
 @dataclass(slots=True)
 class ChainSide:
@@ -44,6 +47,8 @@ class ChainSide:
     blocked_until: float = 0.0
     reconciled_block: int = -1
     reconciled_at: float = field(default=float("-inf"))
+    counted: audit.Counted = audit.NOTHING
+    recounted_at: float = field(default=float("-inf"))
 
 
 @dataclass(slots=True)
@@ -226,8 +231,17 @@ async def reconcile_supply(context: Context) -> bool:
         log.warning("audit_waits", reason=str(problem)[:300])
         return False
     async with context.database.unit_of_work() as session:
-        reached = await audit.reconcile(session, final_block=block, total_supply_wei=supply, cap_wei=cap)
+        is_stale = time.monotonic() >= side.recounted_at + RECOUNT_SECONDS
+        reached, side.counted = await audit.reconcile(
+            session,
+            final_block=block,
+            total_supply_wei=supply,
+            cap_wei=cap,
+            counted=audit.NOTHING if is_stale else side.counted,
+        )
     side.reconciled_block, side.reconciled_at = reached, time.monotonic()
+    if is_stale:
+        side.recounted_at = side.reconciled_at
     return False
 
 
