@@ -48,6 +48,7 @@ class Network:
             mining.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await mining
+        await self.mine(8)  # the reorganisations of tests are to leave the contracts
         at = self.deployment["contracts"]
         self.contracts = Chain(self.client, btrst_address=at["btrst"], minter_address=at["rewards_minter"])
 
