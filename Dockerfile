@@ -1,7 +1,7 @@
 # One image for every process of the network; the command says which. Two stages: what builds is not in the result.
 # The package indexes are pip's and npm's own configuration: build arguments PIP_INDEX_URL, NPM_CONFIG_REGISTRY and
 # the like override them for one build, and are in no layer of the result.
-ARG PYTHON_IMAGE=python:3.13-slim
+ARG PYTHON_IMAGE=python:3.13-slim-trixie
 
 FROM ${PYTHON_IMAGE} AS build
 ARG PIP_INDEX_URL
@@ -37,7 +37,9 @@ LABEL org.opencontainers.image.title="BTRST Network" \
 # The last are folders for volumes: a new volume takes over their owner.
 RUN groupadd --gid 10001 btrst \
     && useradd --uid 10001 --gid 10001 --home-dir /app --no-create-home --shell /usr/sbin/nologin btrst \
-    && install -d -o 10001 -g 10001 -m 0750 /run/secrets/btrst /settings /data
+    && install -d -o 10001 -g 10001 -m 0750 /run/secrets/btrst /data /settings \
+       /settings/postgres /settings/databases /settings/identity /settings/jobs /settings/rewards \
+       /settings/governance /settings/gateway /settings/deployer /settings/guardian
 COPY --from=build /opt/venv /opt/venv
 COPY --from=build /app /app
 ENV PATH=/opt/venv/bin:$PATH \
