@@ -6,6 +6,7 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 unexport PYTHONDONTWRITEBYTECODE  # five processes start from bytecode three times as fast
 BIN := .venv/bin
 RUN_DIR ?= .run
+COMPOSE ?= docker compose
 WORKERS ?= 3
 
 help: ## list the targets
@@ -18,7 +19,7 @@ run: run-tools ## start the network without the story
 	@RUN_DIR=$(RUN_DIR) $(BIN)/python -m scripts.dev
 
 test: kafka-test-tools k8s-tools ## every test of every part (not the long ones)
-	$(BIN)/pytest -m "not e2e and not long" -n $(WORKERS) --dist loadfile
+	$(BIN)/pytest -m "not e2e and not long and not containers" -n $(WORKERS) --dist loadfile
 	$(BIN)/pytest -m "e2e and not long"
 
 test-long: kafka-test-tools ## the long fault tests
@@ -50,6 +51,17 @@ k8s: test-tools k8s-tools ## render deploy/k8s every way, hold it against schema
 	$(BIN)/python -m scripts.k8s_topics --check
 	$(BIN)/python -m scripts.k8s_check
 	$(BIN)/pytest tests/k8s
+
+up: ## the whole network in containers, on Kafka (needs Docker with Compose v2)
+	@$(COMPOSE) up --build --detach --wait
+	@echo "The network is up: http://127.0.0.1:$${GATEWAY_PORT:-8080}/docs"
+
+down: ## stop the containers; what they stored stays for the next `make up`
+	@$(COMPOSE) down
+
+.PHONY: up down containers
+containers: test-tools kafka-tools ## build the image and run the containers for real, and hold them to their promises
+	@$(BIN)/python -m tests.containers.lane
 
 format: dev-venv ## format the code
 	$(BIN)/ruff check --fix .

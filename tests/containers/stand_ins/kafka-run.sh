@@ -10,6 +10,8 @@ rootLogger.level = WARN
 rootLogger.appenderRef.out.ref = out
 END
 logging=-Dlog4j2.configurationFile=/opt/kafka/config/logging.properties
-java "$logging" -cp '/opt/kafka/libs/*' kafka.docker.KafkaDockerWrapper setup \
-  --default-configs-dir /etc/kafka/docker --mounted-configs-dir /mnt/shared/config --final-configs-dir /opt/kafka/config
+if ! said=$(java "$logging" -cp '/opt/kafka/libs/*' kafka.docker.KafkaDockerWrapper setup \
+  --default-configs-dir /etc/kafka/docker --mounted-configs-dir /mnt/shared/config --final-configs-dir /opt/kafka/config 2>&1); then
+  case $said in *"already formatted"*) ;; *) echo "$said"; exit 1 ;; esac
+fi
 exec java ${KAFKA_HEAP_OPTS:--Xmx512m} "$logging" -cp '/opt/kafka/libs/*' kafka.Kafka /opt/kafka/config/server.properties
