@@ -26,7 +26,7 @@ from chassis.bus import (
 )
 from chassis.bus_kafka.cluster import BEGINNING, END, ROOM_BYTES, Cluster
 from chassis.bus_kafka.connection import Timing, connection_of
-from chassis.bus_kafka.member import FETCH_BYTES, KafkaMember
+from chassis.bus_kafka.member import FETCH_BYTES, KafkaMember, headers_of
 from chassis.bus_kafka.publisher import Publisher
 from chassis.settings import KafkaSettings
 
@@ -161,8 +161,8 @@ class KafkaBus:
                 for listed in found.values():
                     for one in listed:
                         at = TopicPartition(one.topic, one.partition)
-                        headers = tuple((name, value or b"") for name, value in one.headers)
-                        yield Delivery(Record(one.topic, one.key, one.value, headers), one.partition, one.offset)
+                        record = Record(one.topic, one.key, one.value, headers_of(one))
+                        yield Delivery(record, one.partition, one.offset)
                         positions[at] = one.offset + 1
         finally:
             await reader.stop()

@@ -98,9 +98,9 @@ async def _finish(task: asyncio.Task[None], stop: Callable[[], Awaitable[None]])
     """Stop a client whose start runs or has failed. A start that is cut off in the middle would leave sockets."""
     try:
         await asyncio.wait({task}, timeout=20)
+    finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-    finally:
         await stop()
 
 

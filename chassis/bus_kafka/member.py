@@ -19,6 +19,7 @@ from chassis.bus import (
     BusUnavailable,
     Delivery,
     Fenced,
+    Headers,
     Positions,
     Record,
     StartPositions,
@@ -86,7 +87,10 @@ class KafkaMember:
 
     async def join(self) -> None:
         """Become a member, and wait a while for the first partitions. Raises: BusUnavailable; what `start` raises."""
-        await self._settle(time.monotonic() + self._timing.join_seconds)
+        try:
+            await self._settle(time.monotonic() + self._timing.join_seconds)
+        except (errors.KafkaError, errors.ConsumerStoppedError) as error:
+            raise unavailable(error) from error
 
     def assignment(self) -> frozenset[TopicPartition]:
         """The partitions this member reads now."""
@@ -118,6 +122,7 @@ class KafkaMember:
                 try:
                     await asyncio.wait_for(self._assigned.wait(), max(0.0, left))
                 except TimeoutError:
+                    self._consumer._coordinator.check_errors()
                     self._check_rebalance()
                     return False
             await self._place()
@@ -201,14 +206,15 @@ class KafkaMember:
         records = poll.result()
         if epoch != self._epoch or not records:
             return []
-        found = [
-            Delivery(Record(record.topic, record.key, record.value, _headers(record)), record.partition, record.offset)
-            for listed in records.values()
-            for record in listed
-        ]
-        for delivery in found:
-            assert delivery.offset >= self._next[delivery.at], f"{delivery.at}: {delivery.offset} comes again"
-            self._next[delivery.at] = delivery.offset + 1
+        found: list[Delivery] = []
+        for partition, listed in records.items():
+            at = TopicPartition(partition.topic, partition.partition)
+            assert listed[0].offset >= self._next[at], f"{at}: {listed[0].offset} comes again"
+            self._next[at] = listed[-1].offset + 1
+            found.extend(
+                Delivery(Record(at.topic, record.key, record.value, headers_of(record)), at.partition, record.offset)
+                for record in listed
+            )
         self._moved_at = time.monotonic()
         self._batch = epoch
         self._idle.clear()
@@ -302,7 +308,8 @@ class KafkaMember:
             await asyncio.gather(task, return_exceptions=True)
 
 
-def _headers(record: Any) -> tuple[tuple[str, bytes], ...]:
+def headers_of(record: Any) -> Headers:
+    """A record's headers; one without a value has an empty one."""
     return tuple((name, value or b"") for name, value in record.headers)
 
 
@@ -321,15 +328,16 @@ async def _end(consumer: Any, poll: asyncio.Task[Any] | None) -> None:
 
 
 async def _end_by_force(consumer: Any) -> None:
-    coordinator, fetcher = consumer._coordinator, consumer._fetcher
-    for ending in (
-        coordinator and coordinator._stop_heartbeat_task(),
-        coordinator and coordinator._stop_commit_offsets_refresh_task(),
-        fetcher and fetcher.close(),
-        consumer._client.close(),
-    ):
-        if ending is not None:
-            await asyncio.gather(asyncio.wait_for(ending, 2), return_exceptions=True)
+    """Whatever it waits for, it is over; the group hears of it on a new connection, the old one is blocked."""
+    coordinator, fetcher, client = consumer._coordinator, consumer._fetcher, consumer._client
+    endings = [client.close]
+    if coordinator is not None:
+        endings = [coordinator._stop_heartbeat_task, coordinator._stop_commit_offsets_refresh_task, *endings]
+        endings += [coordinator._maybe_leave_group, client.close]
+    if fetcher is not None:
+        endings.insert(0, fetcher.close)
+    for ending in endings:
+        await asyncio.gather(asyncio.wait_for(ending(), 2), return_exceptions=True)
 
 
 def _is_cancelled() -> bool:
