@@ -6,7 +6,8 @@ Usage: python -m scripts.k8s_topics [--check]
 import sys
 from pathlib import Path
 
-from chassis.bus import DEAD_LETTER_SUFFIX, MAX_DEAD_LETTER_BYTES, MAX_RECORD_BYTES, Subscriptions, dead_letter_topic
+from chassis.bus import Subscriptions, dead_letter_topic
+from chassis.bus_kafka.cluster import topic_settings
 from events.registry import PARTITIONS, TOPICS
 from services.jobs.handlers import subscriptions as jobs
 from services.rewards.handlers import subscriptions as rewards
@@ -14,8 +15,7 @@ from services.rewards.handlers import subscriptions as rewards
 ROOT = Path(__file__).resolve().parent.parent
 TARGET = ROOT / "deploy/k8s/components/kafka/topics.yaml"
 SUBSCRIPTIONS: tuple[Subscriptions, ...] = (jobs, rewards)
-OVERHEAD_BYTES = 64 * 1024
-"""What keys, headers and the batch add to a record's value."""
+REPLICAS = 3
 
 HEAD = """\
 # Written by `python -m scripts.k8s_topics` from the event registry and the services' subscriptions.
@@ -31,12 +31,9 @@ metadata:
     strimzi.io/cluster: kafka
 spec:
   partitions: {partitions}
-  replicas: 3
+  replicas: {replicas}
   config:
-    cleanup.policy: delete
-    min.insync.replicas: 2
-    retention.ms: -1
-    max.message.bytes: {max_bytes}
+{config}
 """
 
 
@@ -53,12 +50,13 @@ def all_topics() -> list[str]:
 def render() -> str:
     """The file's text."""
     return HEAD + "".join(
-        TOPIC.format(name=name, partitions=PARTITIONS, max_bytes=_most_bytes(name)) for name in all_topics()
+        TOPIC.format(name=name, partitions=PARTITIONS, replicas=REPLICAS, config=_config(name)) for name in all_topics()
     )
 
 
-def _most_bytes(topic: str) -> int:
-    return (MAX_DEAD_LETTER_BYTES if topic.endswith(DEAD_LETTER_SUFFIX) else MAX_RECORD_BYTES) + OVERHEAD_BYTES
+def _config(topic: str) -> str:
+    """What the services would create it with themselves."""
+    return "\n".join(f"    {name}: {value}" for name, value in topic_settings(topic, REPLICAS).items())
 
 
 def main() -> int:

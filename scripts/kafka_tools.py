@@ -9,7 +9,9 @@ import subprocess
 
 from chassis.kafka_jars import REASON_FILE, KafkaUnusable, ensure_jars, find_java
 
-PACKAGES = {"java": "openjdk-17-jre-headless", "mvn": "maven"}
+JAVA_PACKAGES = ("openjdk-17-jre-headless", "openjdk-21-jre-headless", "openjdk-25-jre-headless")
+"""The first that this release of Debian (or Ubuntu) has."""
+
 _APT_SECONDS = 600
 
 
@@ -29,22 +31,45 @@ def main() -> None:
 
 def install_missing() -> None:
     """Install Debian's packages of the programs that are missing, as root; anyone else is told by the reason."""
-    missing = [package for program, package in PACKAGES.items() if shutil.which(program) is None]
-    if not missing or os.geteuid() != 0 or shutil.which("apt-get") is None:
+    if not _missing() or os.geteuid() != 0 or shutil.which("apt-get") is None:
         return
-    print(f"installing Debian's {' and '.join(missing)} for the Kafka broker")
+    _apt("update")
+    packages = [_java_package() if program == "java" else "maven" for program in _missing()]
+    print(f"installing Debian's {' and '.join(packages)} for the Kafka broker", flush=True)
+    _apt("install", "-y", "--no-install-recommends", *packages)
+
+
+def _missing() -> list[str]:
+    missing = [] if shutil.which("mvn") else ["mvn"]
+    try:
+        find_java()
+    except KafkaUnusable:
+        missing.insert(0, "java")
+    return missing
+
+
+def _java_package() -> str:
+    known = subprocess.run(["apt-cache", "pkgnames", "openjdk-"], capture_output=True, text=True, check=False).stdout
+    return next((name for name in JAVA_PACKAGES if name in known.split()), JAVA_PACKAGES[0])
+
+
+def _apt(command: str, *arguments: str) -> None:
+    """Run apt-get; what goes wrong is told, and shows again as the reason why there is no broker."""
     quiet = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
-    for command in (["update", "-qq"], ["install", "-qq", "-y", "--no-install-recommends", *missing]):
-        try:
-            ran = subprocess.run(
-                ["apt-get", *command], env=quiet, capture_output=True, text=True, check=False, timeout=_APT_SECONDS
-            )
-        except subprocess.TimeoutExpired:
-            print(f"apt-get {command[0]} took more than {_APT_SECONDS} s; going on without")
-            return
-        if ran.returncode != 0:
-            print(f"apt-get {command[0]} failed: {(ran.stderr.strip().splitlines() or ['no reason given'])[-1]}")
-            return
+    try:
+        ran = subprocess.run(
+            ["apt-get", command, "-qq", *arguments],
+            env=quiet,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=_APT_SECONDS,
+        )
+    except subprocess.TimeoutExpired:
+        print(f"apt-get {command} took more than {_APT_SECONDS} s; going on without")
+        return
+    if ran.returncode != 0:
+        print(f"apt-get {command} failed: {(ran.stderr.strip().splitlines() or ['no reason given'])[-1]}")
 
 
 if __name__ == "__main__":

@@ -29,6 +29,7 @@ from chassis.bus_kafka.connection import Timing, connection_of
 from chassis.bus_kafka.member import FETCH_BYTES, KafkaMember, headers_of
 from chassis.bus_kafka.publisher import Publisher
 from chassis.settings import KafkaSettings
+from chassis.telemetry import log
 
 __all__ = ["KafkaBus", "KafkaMember", "Timing"]
 
@@ -59,7 +60,8 @@ class KafkaBus:
         self._connection = connection_of(url, self.settings, self._timing)
         self._cluster = Cluster(self._connection)
         self._publisher = Publisher(self._connection)
-        self._counts: dict[str, int] = {}
+        self._known: set[str] = set()
+        self._told: set[str] = set()
 
     async def create_topics(self, topics: Iterable[str]) -> None:
         """See `Bus.create_topics`. With `KAFKA_CREATE_TOPICS=false` they must be there.
@@ -67,9 +69,8 @@ class KafkaBus:
         Raises: BusUnavailable, also when they are missing or the brokers refuse to create them.
         """
         names = {check_topic(topic) for topic in topics}
-        if not names <= self._counts.keys():
-            self._counts = await self._cluster.partitions()
-        missing = sorted(names - self._counts.keys())
+        self._known = set()  # a topic may have been deleted
+        missing = await self._missing(names)
         if missing and not self.settings.kafka_create_topics:
             raise BusUnavailable(
                 f"Kafka has no topic {', '.join(missing)}, and KAFKA_CREATE_TOPICS is false: "
@@ -77,7 +78,24 @@ class KafkaBus:
             )
         if missing:
             await self._cluster.create(missing, self.partitions, self.settings.kafka_replication_factor)
-            self._counts = await self._cluster.partitions()
+            await self._missing(names)  # somebody else may have made them at the same moment, in another way
+
+    async def _missing(self, topics: set[str]) -> list[str]:
+        """Those that do not exist. Raises: BusUnavailable, also when another one cannot be written to."""
+        if not topics <= self._known:
+            counts = await self._cluster.partitions()
+            for topic in topics & counts.keys():
+                self._check_partitions(topic, counts[topic])
+            self._known |= topics & counts.keys()
+        return sorted(topics - self._known)
+
+    def _check_partitions(self, topic: str, count: int) -> None:
+        """A key stays in its partition, so only the first ones are written to, whatever is added."""
+        if count < self.partitions:
+            raise BusUnavailable(f"Kafka's topic {topic} has {count} partitions, not {self.partitions}: make it anew")
+        if count > self.partitions and topic not in self._told:
+            self._told.add(topic)
+            log.warning("kafka_topic_has_more_partitions", topic=topic, partitions=count, written=self.partitions)
 
     async def publish(self, records: Sequence[Record]) -> None:
         """See `Bus.publish`. All or none as far as a broker can: sizes and topics are checked before anything is
@@ -86,15 +104,12 @@ class KafkaBus:
             return
         for record in records:
             check_size(record)
-        topics = {record.topic for record in records}
-        if not topics <= self._counts.keys():
-            self._counts = await self._cluster.partitions()
-        if missing := sorted(topics - self._counts.keys()):
+        if missing := await self._missing({record.topic for record in records}):
             raise UnknownTopic(f"no topic {', '.join(missing)}")
         try:
-            await self._publisher.publish(records, self._counts)
+            await self._publisher.publish(records, self.partitions)
         except BusUnavailable:
-            self._counts = {}  # the topic may be gone
+            self._known = set()  # the topic may be gone
             raise
 
     async def consume(self, group: str, topics: Collection[str], start: StartPositions | None = None) -> KafkaMember:

@@ -159,16 +159,27 @@ def _check(code: int, about: str) -> None:
         raise kind(about)
 
 
-def _topic(name: str, partitions: int, replicas: int) -> tuple[Any, ...]:
-    """What a topic is created with. A majority of the replicas must have a record before it counts as
-    written: so a broker may be away, and what is acknowledged outlives its disk."""
+def topic_settings(name: str, replicas: int) -> dict[str, str]:
+    """What a topic is created with, as Kafka names it.
+
+    A majority of the replicas must have a record before it counts as written: so a broker may be away, and what is
+    acknowledged outlives its disk. Events are kept, so that every consumer can be replayed; the time of a record is
+    the broker's, because one with a clock an hour off would be refused.
+    """
     largest = MAX_DEAD_LETTER_BYTES if name.endswith(DEAD_LETTER_SUFFIX) else MAX_RECORD_BYTES
-    configuration = {
-        "max.message.bytes": str(largest + ROOM_BYTES),
-        "min.insync.replicas": str(replicas // 2 + 1 if replicas > 2 else 1),
+    return {
         "cleanup.policy": "delete",
+        "max.message.bytes": str(largest + ROOM_BYTES),
+        "message.timestamp.type": "LogAppendTime",
+        "min.insync.replicas": str(replicas // 2 + 1 if replicas > 2 else 1),
+        "retention.bytes": "-1",
+        "retention.ms": "-1",
+        "unclean.leader.election.enable": "false",
     }
-    return name, partitions, replicas, [], list(configuration.items())
+
+
+def _topic(name: str, partitions: int, replicas: int) -> tuple[Any, ...]:
+    return name, partitions, replicas, [], list(topic_settings(name, replicas).items())
 
 
 async def _create(client: Any, topics: Sequence[tuple[Any, ...]]) -> None:

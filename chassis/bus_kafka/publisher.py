@@ -6,7 +6,7 @@ A partition gets the next batch only when the one before it is acknowledged, so 
 import asyncio
 import random
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -46,12 +46,12 @@ class Publisher:
         self._producer: Any = None
         self._opening = asyncio.Lock()
 
-    async def publish(self, records: Sequence[Record], counts: Mapping[str, int]) -> None:
-        """Append the records; `counts` has the partitions of each of their topics.
+    async def publish(self, records: Sequence[Record], partitions: int) -> None:
+        """Append the records to the first `partitions` partitions of their topics.
 
         Raises: BusUnavailable; RecordTooLarge when a broker's limit is below ours.
         """
-        lanes = lanes_of(records, counts)
+        lanes = lanes_of(records, partitions)
         used: list[Any] = []
         try:
             async with translated(self._connection.timing.publish_seconds):
@@ -125,16 +125,15 @@ class Publisher:
             self._give_up(self._producer)
 
 
-def lanes_of(records: Sequence[Record], counts: Mapping[str, int]) -> Lanes:
+def lanes_of(records: Sequence[Record], partitions: int) -> Lanes:
     """The records of each partition, in order. Those without a key go to one partition, a different one each time."""
     lanes: Lanes = {}
     chosen: dict[str, int] = {}
     for record in records:
-        count = counts[record.topic]
         if record.key is None:
-            partition = chosen.setdefault(record.topic, random.randrange(count))  # noqa: S311
+            partition = chosen.setdefault(record.topic, random.randrange(partitions))  # noqa: S311
         else:
-            partition = partition_of(record.key, count)
+            partition = partition_of(record.key, partitions)
         lanes.setdefault(TopicPartition(record.topic, partition), deque()).append(record)
     return lanes
 

@@ -14,7 +14,7 @@ ROW = re.compile(r"^\| `(btrst_[a-z_]+)` \| (counter|gauge|histogram) \| ([a-z, 
 
 
 def registered() -> dict[str, tuple[str, tuple[str, ...]]]:
-    for module in COMPOSITIONS:
+    for module in [*COMPOSITIONS, "chassis.bus_kafka"]:  # the bus is imported when BUS_URL names it
         importlib.import_module(module)
     found = {}
     for collector in REGISTRY._collector_to_names:

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from chassis.bus import Bus, TopicPartition
+from chassis.bus import Bus, BusUnavailable, Record, TopicPartition
 from chassis.consumer import Consumer
 from chassis.db import Database
 from chassis.outbox import Relay
@@ -45,3 +45,13 @@ async def handled(
         return await effects_of(database, group) == wanted
 
     await eventually(check, seconds=seconds)
+
+
+async def publish_until_taken(bus: Bus, records: list[Record]) -> None:
+    """What the relay does: the same records again until the bus has them."""
+    for _ in range(60):
+        try:
+            return await bus.publish(records)
+        except BusUnavailable:
+            await asyncio.sleep(0.5)
+    raise TimeoutError

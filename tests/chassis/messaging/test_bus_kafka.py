@@ -4,23 +4,21 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Collection
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
 from aiokafka import errors
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.admin.records_to_delete import RecordsToDelete
 from aiokafka.structs import TopicPartition as KafkaPartition
 
-from chassis.bus import BusUnavailable, Fenced, Record, TopicPartition, UnknownTopic, partition_of
+from chassis.bus import BusUnavailable, Fenced, Record, TopicPartition, partition_of
 from chassis.bus_kafka import KafkaBus
 from chassis.db import Database
 from chassis.localkafka import LocalKafka
 from chassis.settings import KafkaSettings
 from chassis.testing import eventually
-from tests.chassis.messaging.consuming import consuming, handled, held_by
+from tests.chassis.messaging.consuming import consuming, handled, held_by, publish_until_taken
 from tests.chassis.messaging.kafka import FAST, PrivateKafka, PrivateMember, private_kafka
 from tests.chassis.messaging.samples import TOPIC, Recorder, drain, placed, positions_after, read_all, values_by_key
 
@@ -120,9 +118,20 @@ class TestTopics:
         names = [kafka_bus.prefix + TOPIC, kafka_bus.prefix + f"{TOPIC}.shop.dlq"]
         told = (await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, name) for name in names]))[0]
         limits = {one[3]: {entry[0]: entry[1] for entry in one[4]} for one in told.resources}
-        assert limits[names[0]]["max.message.bytes"] == str(5 * 2**20)
-        assert limits[names[1]]["max.message.bytes"] == str(9 * 2**20)
-        assert limits[names[0]]["min.insync.replicas"] == "1"
+        for name, largest in zip(names, (5 * 2**20, 9 * 2**20), strict=True):
+            assert (
+                limits[name]
+                | {
+                    "cleanup.policy": "delete",
+                    "max.message.bytes": str(largest),
+                    "message.timestamp.type": "LogAppendTime",
+                    "min.insync.replicas": "1",
+                    "retention.bytes": "-1",
+                    "retention.ms": "-1",
+                    "unclean.leader.election.enable": "false",
+                }
+                == limits[name]
+            )
         topics = {one["topic"]: len(one["partitions"]) for one in await admin.describe_topics(names)}
         assert topics == dict.fromkeys(names, 6)
 
@@ -143,28 +152,6 @@ class TestTopics:
             await bus.create_topics(["orders.copied"])
         assert "\n" not in str(told.value)
         await bus.close()
-
-    async def test_never_come_by_asking_for_them(self, tmp_path: Path) -> None:
-        """Not even on a broker that creates whatever is asked for by name."""
-        kafka = LocalKafka(tmp_path, settings={"auto.create.topics.enable": "true"})
-        bus = KafkaBus(f"kafka://{kafka.start()}", KafkaSettings(), timing=FAST)
-        try:
-            await bus.create_topics([TOPIC])
-            with pytest.raises(UnknownTopic):
-                await bus.publish([Record("orders.unheard", b"a", b"1")])
-            member = await bus.consume("g", [TOPIC, "orders.unheard"])
-            await member.fetch(max_records=1, timeout_seconds=2 * FAST.metadata_seconds)
-            assert [delivery async for delivery in bus.read("orders.unheard", start=0, follow=False)] == []
-            assert await bus.end_offsets(["orders.unheard"]) == {}
-            assert (await bus._cluster.partitions()).keys() == {TOPIC}
-            await member.close()
-        finally:
-            await bus.close()
-            kafka.kill()
-
-
-async def start_at_zero(partitions: Collection[TopicPartition]) -> dict[TopicPartition, int]:
-    return dict.fromkeys(partitions, 0)
 
 
 class TestMember:
@@ -210,17 +197,6 @@ class TestMember:
             await bus.create_topics([TOPIC])
             with pytest.raises(BusUnavailable, match="InvalidSessionTimeoutError"):
                 await bus.consume("g", [TOPIC])
-
-    async def test_records_that_expired_are_passed_over(
-        self, kafka_bus: PrivateKafka, admin: AIOKafkaAdminClient
-    ) -> None:
-        await kafka_bus.publish(numbered("a", 10))
-        at = KafkaPartition(kafka_bus.prefix + TOPIC, partition_of(b"a", 6))
-        await admin.delete_records({at: RecordsToDelete(before_offset=7)})
-        member = await kafka_bus.consume("g", [TOPIC], start_at_zero)
-        assert [delivery.offset for delivery in await drain(member, count=3)] == [7, 8, 9]
-        assert [delivery.offset for delivery in await read_all(kafka_bus, TOPIC)] == [7, 8, 9]
-        await member.close()
 
     @pytest.mark.parametrize("part", ["fetcher", "coordinator"])
     async def test_a_consumer_that_stalls_is_replaced(self, kafka_bus: PrivateKafka, part: str) -> None:
@@ -295,16 +271,6 @@ class TestAway:
                 await killed
                 await handled(database, {"a": list(range(30))}, seconds=60)
                 assert consumer.healthy()
-
-
-async def publish_until_taken(bus: PrivateKafka, records: list[Record]) -> None:
-    """What the relay does: the same records again until the bus has them."""
-    for _ in range(60):
-        try:
-            return await bus.publish(records)
-        except BusUnavailable:
-            await asyncio.sleep(0.5)
-    raise TimeoutError
 
 
 async def test_the_watchdog_notices_a_consumer_that_stands_still_on_kafka(

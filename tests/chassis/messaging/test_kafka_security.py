@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from chassis.app import Service, create_app
-from chassis.bus import BusUnavailable, Record, bus_from_url
+from chassis.bus import BusUnavailable, Record, UnknownTopic, bus_from_url
 from chassis.bus_kafka import KafkaBus
 from chassis.db import Database
 from chassis.ids import new_id
@@ -33,7 +33,12 @@ class Lanes:
         self.mutual = Secured("SSL", keystore=keystore, truststore=folder / "ca.pem")
         self.both = Secured("SASL_SSL", mechanisms=MECHANISMS, keystore=keystore)
         lanes = (self.passwords, self.mutual, self.both)
-        self.kafka = LocalKafka(folder / "kafka", secured=lanes, users={"jobs": "a secret of jobs"})
+        self.kafka = LocalKafka(
+            folder / "kafka",
+            secured=lanes,
+            users={"jobs": "a secret of jobs"},
+            settings={"auto.create.topics.enable": "true"},
+        )
 
     def url(self, lane: Secured | None) -> str:
         return "kafka://" + (self.kafka.bootstrap if lane is None else self.kafka.bootstrap_of(lane))
@@ -203,3 +208,21 @@ async def test_settings_that_cannot_work_are_refused_in_one_line(settings: dict[
     with pytest.raises(ValueError, match=reason) as told:
         bus_from_url("kafka://127.0.0.1:9092", kafka=KafkaSettings(**settings))
     assert "\n" not in str(told.value)
+
+
+@pytest.mark.kafka
+async def test_no_topic_comes_by_asking_for_it(lanes: Lanes) -> None:
+    """Not even on a broker that creates whatever is asked for by name, as this one does."""
+    bus = lanes.bus(None)
+    known = f"t{new_id().hex[-12:]}.orders"
+    await bus.create_topics([known])
+    before = await bus._cluster.partitions()
+    with pytest.raises(UnknownTopic):
+        await bus.publish([Record("orders.unheard", b"a", b"1")])
+    member = await bus.consume("g", [known, "orders.unheard"])
+    await member.fetch(max_records=1, timeout_seconds=2 * FAST.metadata_seconds)
+    assert [delivery async for delivery in bus.read("orders.unheard", start=0, follow=False)] == []
+    assert await bus.end_offsets(["orders.unheard"]) == {}
+    assert await bus._cluster.partitions() == before
+    await member.close()
+    await bus.close()
