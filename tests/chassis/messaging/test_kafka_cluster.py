@@ -2,30 +2,43 @@
 
 import asyncio
 import time
-from pathlib import Path
+from collections.abc import Iterator
 
 import pytest
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
+from chassis.bus import BusUnavailable
 from chassis.bus_kafka import KafkaBus, Timing
+from chassis.bus_kafka.positions import MOVED
 from chassis.db import Database
 from chassis.localkafka import LocalKafka
 from chassis.outbox import Relay, publish
 from chassis.settings import KafkaSettings
 from chassis.testing import eventually
-from tests.chassis.messaging.consuming import consuming
-from tests.chassis.messaging.samples import TOPIC, OrderPlaced, Recorder, effects_of, read_all
+from tests.chassis.messaging.consuming import consuming, publish_until_taken
+from tests.chassis.messaging.samples import TOPIC, OrderPlaced, Recorder, effects_of, placed, read_all
+
+pytestmark = [pytest.mark.kafka, pytest.mark.long, pytest.mark.timeout(600)]
 
 KEYS = [f"key-{n}" for n in range(12)]
 
 
-@pytest.mark.kafka
-@pytest.mark.long
-@pytest.mark.timeout(600)
-async def test_a_broker_killed_frozen_and_back_under_load_costs_nothing(tmp_path: Path, database: Database) -> None:
+@pytest.fixture(scope="module")
+def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalKafka]:
+    kafka = LocalKafka(tmp_path_factory.mktemp("cluster"), brokers=3)
+    kafka.start()
+    yield kafka
+    kafka.kill()
+
+
+def bus_on(kafka: LocalKafka, timing: Timing) -> KafkaBus:
+    return KafkaBus(f"kafka://{kafka.bootstrap}", KafkaSettings(kafka_replication_factor=3), timing=timing)
+
+
+async def test_a_broker_killed_frozen_and_back_under_load_costs_nothing(kafka: LocalKafka, database: Database) -> None:
     """0 lost, 0 twice, each key in order, while two consumers and two relays work and the brokers do not all."""
-    kafka = LocalKafka(tmp_path, brokers=3)
-    settings = KafkaSettings(kafka_replication_factor=3)
-    bus = KafkaBus(f"kafka://{kafka.start()}", settings, timing=Timing(session_seconds=6.0))
+    bus = bus_on(kafka, Timing(session_seconds=6.0))
     written = 0
     ending = asyncio.Event()
 
@@ -67,8 +80,31 @@ async def test_a_broker_killed_frozen_and_back_under_load_costs_nothing(tmp_path
         values = [delivery.record.value for delivery in await read_all(bus, TOPIC)]
         assert len(set(values)) == written * len(KEYS)
         assert written > 200, "there was no load"
+        moved = [sample for metric in MOVED.collect() for sample in metric.samples if sample.labels["topic"] == TOPIC]
+        assert not moved, "a log was taken for another one"
     finally:
         stopping.set()
         await asyncio.wait_for(second_relay, 60)
         await bus.close()
-        kafka.kill()
+
+
+async def test_what_too_few_replicas_have_is_not_acknowledged(kafka: LocalKafka) -> None:
+    """With all three wanted in sync, one broker down stops writing, and no more than delays it."""
+    bus = bus_on(kafka, Timing(publish_seconds=8.0))
+    guarded, admin = "orders.guarded", AIOKafkaAdminClient(bootstrap_servers=kafka.bootstrap)
+    first, second = ([placed("a", n)._replace(topic=guarded)] for n in range(2))
+    try:
+        await bus.create_topics([guarded])
+        await admin.start()
+        await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, guarded, {"min.insync.replicas": "3"})])
+        await publish_until_taken(bus, first)
+        kafka.brokers[0].kill()
+        with pytest.raises(BusUnavailable):
+            await bus.publish(second)
+        await asyncio.to_thread(kafka.brokers[0].restart)
+        await publish_until_taken(bus, second)
+        values = [delivery.record.value for delivery in await read_all(bus, guarded)]
+        assert list(dict.fromkeys(values)) == [first[0].value, second[0].value]
+    finally:
+        await admin.close()
+        await bus.close()
