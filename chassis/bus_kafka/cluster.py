@@ -2,9 +2,9 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Collection, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 from aiokafka import errors
 from aiokafka.client import AIOKafkaClient, CoordinationType
@@ -21,6 +21,8 @@ from chassis.bus import (
     TopicPartition,
 )
 from chassis.bus_kafka.connection import Connection, translated
+
+T = TypeVar("T")
 
 BEGINNING, END = -2, -1
 """What to ask for instead of a time. Source: Apache Kafka protocol, ListOffsets."""
@@ -45,13 +47,7 @@ class Cluster:
     async def offsets(self, topics: Collection[str], when: int) -> dict[TopicPartition, int]:
         """The first offset of every partition (BEGINNING) or the one after the last (END). Raises: BusUnavailable."""
         async with self._asking() as client:
-            while True:
-                try:
-                    return await self._offsets(client, topics, when)
-                except errors.KafkaError as error:  # a leader on the move
-                    if not error.retriable:
-                        raise
-                await asyncio.sleep(0.1)
+            return await _patiently(lambda: self._offsets(client, topics, when))
 
     async def _offsets(self, client: Any, topics: Collection[str], when: int) -> dict[TopicPartition, int]:
         metadata = await client.fetch_all_metadata()
@@ -76,16 +72,13 @@ class Cluster:
     async def committed(self, group: str, topics: Collection[str]) -> dict[TopicPartition, int]:
         """Where the group last committed. Raises: BusUnavailable."""
         async with self._asking() as client:
-            while True:
-                try:
-                    node = await client.coordinator_lookup(CoordinationType.GROUP, group)
-                    answer = await client.send(node, OffsetFetchRequest(group, None))
-                    _check(getattr(answer, "error_code", 0), group)
-                    return _committed(answer, topics)
-                except errors.KafkaError as error:  # the group's broker on the move, or still loading
-                    if not error.retriable:
-                        raise
-                await asyncio.sleep(0.1)
+            return await _patiently(lambda: self._committed(client, group, topics))
+
+    async def _committed(self, client: Any, group: str, topics: Collection[str]) -> dict[TopicPartition, int]:
+        node = await client.coordinator_lookup(CoordinationType.GROUP, group)
+        answer = await client.send(node, OffsetFetchRequest(group, None))
+        _check(getattr(answer, "error_code", 0), group)
+        return _told(answer, topics)
 
     async def create(self, topics: Iterable[str], partitions: int, replicas: int) -> None:
         """Create the topics that do not exist, and wait until every one has its leaders.
@@ -96,7 +89,8 @@ class Cluster:
             metadata = await client.fetch_all_metadata()
             missing = sorted(set(topics) - _counts(metadata).keys())
             if missing:
-                await _create(client, [_topic(name, partitions, replicas) for name in missing])
+                wanted = [_topic(name, partitions, replicas) for name in missing]
+                await _patiently(lambda: _create(client, wanted))
             while not _all_led(metadata, missing):
                 await asyncio.sleep(0.05)
                 metadata = await client.fetch_all_metadata()
@@ -129,6 +123,17 @@ class Cluster:
             self._connection.background.spawn(client.close())
 
 
+async def _patiently(ask: Callable[[], Awaitable[T]]) -> T:
+    """The answer, asked for again while a broker is away or a leader on the move. Whoever calls sets the end."""
+    while True:
+        try:
+            return await ask()
+        except errors.KafkaError as error:
+            if not error.retriable:
+                raise
+        await asyncio.sleep(0.1)
+
+
 def _counts(metadata: Any) -> dict[str, int]:
     topics = metadata.topics(exclude_internal_topics=True)
     return {topic: len(metadata.partitions_for_topic(topic)) for topic in topics}
@@ -143,7 +148,7 @@ def _all_led(metadata: Any, topics: Iterable[str]) -> bool:
     )
 
 
-def _committed(answer: Any, topics: Collection[str]) -> dict[TopicPartition, int]:
+def _told(answer: Any, topics: Collection[str]) -> dict[TopicPartition, int]:
     found: dict[TopicPartition, int] = {}
     for topic, partitions in answer.topics:
         for partition, offset, _, code in partitions:
@@ -164,11 +169,13 @@ def topic_settings(name: str, replicas: int) -> dict[str, str]:
 
     A majority of the replicas must have a record before it counts as written: so a broker may be away, and what is
     acknowledged outlives its disk. Events are kept, so that every consumer can be replayed; the time of a record is
-    the broker's, because one with a clock an hour off would be refused.
+    the broker's, because one with a clock an hour off would be refused. Whatever another writer compresses with is
+    undone by the broker: aiokafka alone reads gzip only, and would stand before such a record for ever.
     """
     largest = MAX_DEAD_LETTER_BYTES if name.endswith(DEAD_LETTER_SUFFIX) else MAX_RECORD_BYTES
     return {
         "cleanup.policy": "delete",
+        "compression.type": "uncompressed",
         "max.message.bytes": str(largest + ROOM_BYTES),
         "message.timestamp.type": "LogAppendTime",
         "min.insync.replicas": str(replicas // 2 + 1 if replicas > 2 else 1),
@@ -188,6 +195,8 @@ async def _create(client: Any, topics: Sequence[tuple[Any, ...]]) -> None:
     answer = await client.send(client.get_random_node(), request)
     for topic, code, *rest in answer.topic_errors:
         kind = errors.for_code(code)
+        if kind.retriable:
+            raise kind(topic)
         if kind not in {errors.NoError, errors.TopicAlreadyExistsError}:
             reason = (rest[0] if rest else "") or kind.__name__
             raise BusUnavailable(f"Kafka does not create the topic {topic}: {reason}"[:300])

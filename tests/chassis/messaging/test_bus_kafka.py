@@ -123,6 +123,7 @@ class TestTopics:
                 limits[name]
                 | {
                     "cleanup.policy": "delete",
+                    "compression.type": "uncompressed",
                     "max.message.bytes": str(largest),
                     "message.timestamp.type": "LogAppendTime",
                     "min.insync.replicas": "1",
