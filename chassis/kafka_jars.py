@@ -85,7 +85,8 @@ def _fetch() -> None:
     if maven is None:
         raise KafkaUnusable("Maven is missing: install it (Debian: maven), it fetches the jars of Apache Kafka")
     shutil.rmtree(JARS, ignore_errors=True)
-    command = [maven, "-B", "-q", "-C", "-f", str(_POM), "dependency:copy-dependencies", f"-DoutputDirectory={JARS}"]
+    plain = ["-B", "-q", "-C", "-Dstyle.color=never"]
+    command = [maven, *plain, "-f", str(_POM), "dependency:copy-dependencies", f"-DoutputDirectory={JARS}"]
     try:
         ran = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_FETCH_SECONDS)  # noqa: S603
     except subprocess.TimeoutExpired:
