@@ -43,7 +43,7 @@ def engine() -> Iterator[Path]:
         if _answers():
             yield folder
         else:
-            with _own_engine(folder):
+            with own_engine(folder):
                 yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -73,7 +73,8 @@ def _install() -> None:
 
 
 @contextmanager
-def _own_engine(folder: Path) -> Iterator[None]:
+def own_engine(folder: Path) -> Iterator[None]:
+    """dockerd with everything it has in `folder`, for as long as the block runs. Raises: EngineUnusable."""
     data, socket, log = folder / "data", folder / "docker.sock", folder / "dockerd.log"
     host = f"unix://{socket}"
     options = ["--data-root", data, "--exec-root", folder / "exec", "--pidfile", folder / "pid", "--host", host]

@@ -144,6 +144,13 @@ def test_the_dockerfile_pins_its_base_and_ends_without_root() -> None:
     assert all("npm ci" in line for line in lines if re.search(r"\bnpm (ci|i|install)\b", line))
 
 
+def test_the_guide_tells_every_variable() -> None:
+    text = (ROOT / "docker-compose.yml").read_text()
+    variables = {*re.findall(r"\$\{(\w+)", text), "PIP_INDEX_URL", "NPM_CONFIG_REGISTRY"}
+    guide = (ROOT / "docs" / "containers.md").read_text()
+    assert [name for name in sorted(variables) if f"`{name}`" not in guide] == []
+
+
 def test_nothing_but_what_runs_is_sent_to_the_build() -> None:
     ignored = (ROOT / ".dockerignore").read_text().splitlines()
     assert ignored[1] == "*"  # all is left out, and what follows is let in again
