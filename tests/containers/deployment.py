@@ -77,6 +77,11 @@ class Deployment:
         found = json.loads(self.run("docker", "inspect", *ids))
         return {one["Config"]["Labels"]["com.docker.compose.service"]: one for one in found}
 
+    def health(self) -> dict[str, str]:
+        """Service → what its health check says, of those that have one."""
+        found = {name: one["State"].get("Health") for name, one in self.inspect().items()}
+        return {name: health["Status"] for name, health in found.items() if health}
+
     def volumes(self) -> set[str]:
         """The names of its volumes."""
         told = self.run("docker", "volume", "ls", "-q", "--filter", f"label=com.docker.compose.project={PROJECT}")

@@ -8,6 +8,7 @@ import re
 import socket
 import subprocess
 import sys
+import time
 import urllib.request
 from collections.abc import Iterator
 from typing import Any
@@ -63,8 +64,7 @@ def tell_story(network: Deployment) -> None:
 def test_everything_is_up_and_healthy(network: Deployment) -> None:
     found = network.inspect()
     assert set(found) == RUNNING | ONE_SHOTS
-    health = {name: found[name]["State"]["Health"]["Status"] for name in RUNNING}
-    assert health == dict.fromkeys(RUNNING, "healthy")
+    assert network.health() == dict.fromkeys(RUNNING, "healthy")
     assert {name: found[name]["State"]["ExitCode"] for name in ONE_SHOTS} == dict.fromkeys(ONE_SHOTS, 0)
     assert {name: one["RestartCount"] for name, one in found.items()} == dict.fromkeys(found, 0)
     assert get(f"{network.gateway_url}/readyz")["status"] == "ready"
@@ -172,20 +172,20 @@ def test_the_story_from_outside(network: Deployment) -> None:
     assert "jobs.transaction.completed.v1" in types  # it went over Kafka
 
 
-def test_a_service_ends_in_order_when_it_is_stopped(network: Deployment) -> None:
-    compose = network.compose.split()
-    network.run(*compose, "stop", "jobs", "chain", "postgres")
+def test_what_is_stopped_ends_in_order_and_all_recover_when_it_is_back(network: Deployment) -> None:
+    stopped = ("jobs", "chain", "postgres")
+    network.run(*network.compose.split(), "stop", *stopped)
     state = network.inspect()
-    assert {name: state[name]["State"]["ExitCode"] for name in ("jobs", "chain", "postgres")} == {
-        "jobs": 0,
-        "chain": 0,
-        "postgres": 0,
-    }
-    assert not any(state[name]["State"]["OOMKilled"] for name in state)
+    assert {name: state[name]["State"]["ExitCode"] for name in stopped} == dict.fromkeys(stopped, 0)
+    assert not any(one["State"]["OOMKilled"] for one in state.values())
+    network.run("docker", "start", *(state[name]["Id"] for name in stopped))
+    give_up_at = time.monotonic() + 240
+    while (health := network.health()) != dict.fromkeys(RUNNING, "healthy"):
+        assert time.monotonic() < give_up_at, health
+        time.sleep(1)
 
 
 def test_what_was_stored_outlives_make_down_and_the_next_make_up_goes_on(network: Deployment) -> None:
-    network.up()  # what the test before stopped
     token, parameters = get(f"{network.gateway_url}/v1/token"), get(f"{network.gateway_url}/v1/parameters")
     assert int(token["rewards_minted_wei"]) > 0
     volumes = network.volumes()
