@@ -47,7 +47,7 @@ class Broker:
         return self.folder / "broker.log"
 
     def launch(self) -> None:
-        """Start the process; `wait` returns when it serves. It ends when this process does."""
+        """Start the process; `wait` returns when it serves. It ends with the thread that calls this, or its process."""
         if self.log_path.exists() and self.log_path.stat().st_size > LOG_BYTES:
             self.log_path.replace(self.log_path.with_suffix(".log.1"))
         self._log_start = self.log_path.stat().st_size if self.log_path.exists() else 0

@@ -9,7 +9,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 ONE_OF_EACH = ("tests/chassis/messaging/test_bus_contract.py", "-k", "byte_for_byte and not sql")
-WITHOUT_JAVA = {"JAVA_HOME": "/nowhere"}
+WITHOUT_JAVA = {"JAVA_HOME": "/nowhere", "TEST_POSTGRES_DSN": "postgresql://nobody@127.0.0.1:1/none"}
+"""And without a PostgreSQL that nobody asks for."""
 
 
 def run(*options: str, **environment: str) -> subprocess.CompletedProcess[str]:

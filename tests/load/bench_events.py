@@ -16,11 +16,11 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 
 import uvloop
-from aiokafka import AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from rich.console import Console
 from rich.table import Table
 
-from chassis.bus import Bus, bus_from_url
+from chassis.bus import Bus, Record, bus_from_url
 from chassis.db import Database
 from chassis.embedded_postgres import Cluster, PostgresUnusable
 from chassis.localkafka import KafkaUnusable, LocalKafka
@@ -42,7 +42,9 @@ CHUNK = 1_000
 KINDS = ("embedded", "kafka")
 PRODUCE = "bare aiokafka produce, events/s"
 RELAY = "relay to the null bus, rows/s"
-THROUGHPUT = "{} bus, events/s"
+PUBLISH = "kafka bus, publish only, events/s"
+BARE = "bare aiokafka through and out, events/s"
+THROUGHPUT = "{} bus through and out, events/s"
 CONSUMER = "consumer with inbox on {}, events/s"
 PGBENCH = "pgbench, same statements, events/s"
 LATENCY = "commit → handler on {}, p{} ms"
@@ -94,20 +96,38 @@ class Bench:
             yield bus
 
     async def produce(self) -> None:
-        """A bare aiokafka loop: as safe as ours (idempotent, acknowledged by all), and nothing around it."""
+        """A bare aiokafka loop, and nothing around it."""
         async with self.bus("kafka"):
             records = payments(self.events)
-            producer = AIOKafkaProducer(bootstrap_servers=self.bootstrap, acks="all", enable_idempotence=True)
-            await producer.start()
+            async with bare_producer(self.bootstrap) as producer:
+                started = time.perf_counter()
+                await bare_write(producer, records)
+                self.note(PRODUCE, len(records) / (time.perf_counter() - started))
+
+    async def publish(self) -> None:
+        """The same records by our bus on Kafka."""
+        async with self.bus("kafka") as bus:
+            records = payments(self.events)
+            await bus.publish(payments(1))  # as the bare one, it has its connections
             started = time.perf_counter()
-            for start in range(0, len(records), CHUNK):
-                sent = [
-                    await producer.send(TOPIC, record.value, key=record.key, headers=list(record.headers))
-                    for record in records[start : start + CHUNK]
-                ]
-                await asyncio.gather(*sent)
-            self.note(PRODUCE, len(records) / (time.perf_counter() - started))
-            await producer.stop()
+            await write(bus, records)
+            self.note(PUBLISH, len(records) / (time.perf_counter() - started))
+
+    async def bare_throughput(self) -> None:
+        """A bare producer and a bare member of a group at the same time: the peer of `throughput`."""
+        async with self.bus("kafka"), bare_producer(self.bootstrap) as producer:
+            records = payments(self.events)
+            options = {"enable_auto_commit": False, "auto_offset_reset": "earliest"}
+            consumer = AIOKafkaConsumer(TOPIC, bootstrap_servers=self.bootstrap, group_id="bare", **options)
+            await consumer.start()  # it has its partitions when this returns
+            started, count = time.perf_counter(), 0
+            writing = asyncio.create_task(bare_write(producer, records))
+            while count < len(records):
+                found = await consumer.getmany(timeout_ms=1_000, max_records=CHUNK)
+                count += sum(map(len, found.values()))
+            self.note(BARE, self.events / (time.perf_counter() - started))
+            await writing
+            await consumer.stop()
 
     async def relay(self, kind: str) -> None:
         """The relay: read unsent rows, hand them to the bus, mark them."""
@@ -155,15 +175,34 @@ class Bench:
 
 
 @asynccontextmanager
+async def bare_producer(bootstrap: str) -> AsyncIterator[AIOKafkaProducer]:
+    """aiokafka's own, as safe as ours: idempotent, acknowledged by all."""
+    producer = AIOKafkaProducer(bootstrap_servers=bootstrap, acks="all", enable_idempotence=True)
+    await producer.start()
+    yield producer
+    await producer.stop()
+
+
+async def bare_write(producer: AIOKafkaProducer, records: Sequence[Record]) -> None:
+    """Send in batches and wait for each batch's acknowledgements."""
+    for start in range(0, len(records), CHUNK):
+        sent = [
+            await producer.send(TOPIC, record.value, key=record.key, headers=list(record.headers))
+            for record in records[start : start + CHUNK]
+        ]
+        await asyncio.gather(*sent)
+
+
+@asynccontextmanager
 async def null_bus() -> AsyncIterator[Bus]:
     """A bus that takes everything and does nothing."""
     yield NullBus()
 
 
-async def write(bus: Bus, records: Sequence[object]) -> None:
+async def write(bus: Bus, records: Sequence[Record]) -> None:
     """Publish in batches, as a relay does."""
     for start in range(0, len(records), CHUNK):
-        await bus.publish(records[start : start + CHUNK])  # type: ignore[arg-type]
+        await bus.publish(records[start : start + CHUNK])
 
 
 async def forget_topics(bootstrap: str) -> None:
@@ -185,11 +224,13 @@ async def measure(bench: Bench, rounds: int, console: Console) -> None:
     """All measurements in turns."""
     turns: list[Callable[[], Awaitable[None]]] = [
         bench.produce,
+        bench.publish,
+        bench.bare_throughput,
+        lambda: bench.throughput("kafka"),
         lambda: bench.relay("null"),
         lambda: bench.relay("embedded"),
         lambda: bench.relay("kafka"),
         lambda: bench.throughput("embedded"),
-        lambda: bench.throughput("kafka"),
         lambda: bench.consumer("embedded"),
         lambda: bench.pgbench(2),
         lambda: bench.consumer("kafka"),
@@ -210,6 +251,8 @@ def report(bench: Bench, console: Console) -> dict[str, float]:
     for name, values in bench.found.items():
         table.add_row(name, *(f"{value:,.1f}" for value in (statistics.median(values), min(values), max(values))))
     console.print(table)
+    for name, ours, bare in (("publish", PUBLISH, PRODUCE), ("through and out", THROUGHPUT.format("kafka"), BARE)):
+        console.print(f"kafka bus against bare aiokafka, {name}: {bench.ratio(ours, bare):.2f}")
     return {
         "relay_vs_produce": round(bench.ratio(RELAY, PRODUCE), 2),
         "consumer_vs_pgbench": round(min(bench.ratio(CONSUMER.format(kind), PGBENCH) for kind in KINDS), 2),
