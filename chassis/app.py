@@ -11,7 +11,7 @@ from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from sqlalchemy import MetaData, text
 
-from chassis import failpoints, idempotency
+from chassis import failpoints, idempotency, tracing
 from chassis.auth import Authenticator, RemoteTokenSource, TokenSource, internal_only
 from chassis.body_limit import BodyLimit
 from chassis.bus import Bus, BusUnavailable, Subscriptions, bus_from_url
@@ -121,6 +121,7 @@ async def _running(
     if not settings.database_url:
         raise SettingsFault(f"{settings.env_name('database_url')} is not set")
     async with AsyncExitStack() as stack:
+        stack.push_async_callback(asyncio.to_thread, tracing.start(service.name))
         database = Database(settings.database_url, pool_size=settings.database_pool_size, application_name=service.name)
         stack.push_async_callback(database.close)
         http = HttpClient()

@@ -210,7 +210,7 @@ class Consumer:
             outcomes = await inbox.receive(session, self.group, [work.message for work in wanted if work.message])
             for work, outcome in zip(wanted, outcomes, strict=True):
                 if outcome is Outcome.DONE and work.message and work.handler:
-                    await inbox.run_handler(session, work.message, work.handler)
+                    await inbox.run_handler(session, self.group, work.message, work.handler)
                     self._mid_batch()
             for work in works:
                 self._dead_letter_if_poison(session, work)

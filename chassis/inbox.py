@@ -11,12 +11,12 @@ from typing import Any
 
 from sqlalchemy import ARRAY, BigInteger, bindparam, text
 
+from chassis import tracing
 from chassis.bus import Delivery, Handler, Positions, TopicPartition
 from chassis.db import Session
 from chassis.decoding import Message
 from chassis.headers import pack_headers
 from chassis.sql import driver_of
-from chassis.telemetry import TRACEPARENT, traceparent_from
 
 
 class Outcome(Enum):
@@ -103,18 +103,35 @@ async def once(session: Session, group: str, message: Message, handler: Handler,
     on from: all in this unit of work, or nothing. Raises: whatever the handler raises."""
     outcome = (await receive(session, group, [message]))[0]
     if outcome is Outcome.DONE:
-        await run_handler(session, message, handler)
+        await run_handler(session, group, message, handler)
     await store_positions(session, group, {message.delivery.at: position})
     return outcome
 
 
-async def run_handler(session: Session, message: Message, handler: Handler) -> None:
-    """Call the handler inside the trace of the event. Raises: whatever it raises."""
-    token = TRACEPARENT.set(traceparent_from(message.envelope.traceparent))
-    try:
+async def run_handler(session: Session, group: str, message: Message, handler: Handler) -> None:
+    """Call the handler inside the trace of the event. Raises: whatever it raises.
+
+    Source: semantic conventions for messaging spans, for the attributes.
+    """
+    parent = message.envelope.traceparent
+    if not tracing.is_on():
+        with tracing.within(tracing.traceparent_from(parent)):
+            await handler(session, message.event, message.envelope)
+        return
+    topic = message.delivery.record.topic
+    attributes = {
+        "messaging.system": "btrst_bus",
+        "messaging.operation.type": "process",
+        "messaging.operation.name": "process",
+        "messaging.destination.name": topic,
+        "messaging.destination.partition.id": str(message.delivery.partition),
+        "messaging.consumer.group.name": group,
+        "messaging.message.id": str(message.envelope.id),
+        "btrst.event.offset": message.delivery.offset,
+        "btrst.event.type": message.envelope.type,
+    }
+    with tracing.span(f"process {topic}", "consumer", parent=parent, attributes=attributes):
         await handler(session, message.event, message.envelope)
-    finally:
-        TRACEPARENT.reset(token)
 
 
 async def park(session: Session, group: str, message: Message, *, reason: str, attempts: int) -> bool:

@@ -19,6 +19,7 @@ from prometheus_client import Counter as Metric
 from prometheus_client import Gauge
 from sqlalchemy import ARRAY, BigInteger, Text, bindparam, text
 
+from chassis import tracing
 from chassis.bus import Bus, Record, UnknownTopic
 from chassis.clock import utc_now
 from chassis.db import Database, Session
@@ -28,7 +29,8 @@ from chassis.headers import pack_headers, unpack_headers
 from chassis.ids import new_id
 from chassis.retries import is_transient, pause_seconds, wait_for
 from chassis.sql import driver_of
-from chassis.telemetry import current_traceparent, log, traceparent_from
+from chassis.telemetry import log
+from chassis.tracing import current_traceparent, traceparent_from
 
 SHARDS = 16
 MAX_EVENT_BYTES = 1_000_000
@@ -58,8 +60,24 @@ class _Buffer:
 
 def publish(session: Session, event: Event) -> None:
     """Publish `event` if and when this unit of work commits, as the next of its key; outside a trace it begins one."""
-    trace = current_traceparent() or traceparent_from(None)
-    _buffer(session).events.append(_Pending(event, new_id(), utc_now(), trace))
+    event_id = new_id()
+    trace = _created(event, event_id) if tracing.is_on() else current_traceparent() or traceparent_from(None)
+    _buffer(session).events.append(_Pending(event, event_id, utc_now(), trace))
+
+
+def _created(event: Event, event_id: UUID) -> str:
+    """The trace context of an event: a span of its own, under which it is sent and processed."""
+    attributes = {
+        "messaging.system": "btrst_bus",
+        "messaging.operation.type": "create",
+        "messaging.operation.name": "create",
+        "messaging.destination.name": event.topic(),
+        "messaging.message.id": str(event_id),
+        "btrst.event.type": event.type_,
+    }
+    created = tracing.begin(f"create {event.topic()}", "producer", current_traceparent(), attributes)
+    created.end()
+    return created.traceparent
 
 
 def publish_copy(session: Session, record: Record) -> None:
@@ -230,7 +248,10 @@ class Relay:
             if not rows:
                 return 0
             failpoint("p1")
+            started_ns = tracing.now_ns()
             await self._send([Record(row[1], row[3], row[4], unpack_headers(row[5])) for row in rows])
+            if tracing.is_on():
+                _tell_sent([(row[1], row[4]) for row in rows], started_ns)
             for name in {self._failpoints[row[2]] for row in rows if row[2] in self._failpoints}:
                 failpoint(name)
             failpoint("p2")
@@ -255,6 +276,21 @@ class Relay:
             unsent = (await session.execute(_MEASURE)).mappings().one()
             UNSENT.set(unsent["rows"])
             UNSENT_SECONDS.set(unsent["age"] or 0)
+
+
+def _tell_sent(sent: Sequence[tuple[str, bytes | None]], started_ns: int) -> None:
+    """A span for each record of the batch that belongs to a trace: from the first byte to the bus's word."""
+    for topic, value in sent:
+        parent = tracing.traceparent_in(value)
+        if parent is not None:
+            attributes = {
+                "messaging.system": "btrst_bus",
+                "messaging.operation.type": "send",
+                "messaging.operation.name": "send",
+                "messaging.destination.name": topic,
+                "messaging.batch.message_count": len(sent),
+            }
+            tracing.begin(f"send {topic}", "producer", parent, attributes, started_ns=started_ns).end()
 
 
 def _report(error: Exception) -> None:

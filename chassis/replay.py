@@ -116,7 +116,7 @@ async def _replay_next(
     message = decode(oldest.delivery, registry)
     handler = subscriptions.handlers.get(type(message.event))
     if handler is not None:
-        await inbox.run_handler(session, message, handler)
+        await inbox.run_handler(session, subscriptions.group, message, handler)
     await session.execute(delete(parked).where(parked.c.id == oldest.id))
     await session.execute(
         update(inbox_table)

@@ -1,7 +1,6 @@
 """What a process tells about itself: structured logs, request and trace ids, metrics."""
 
 import logging
-import random
 import re
 import secrets
 import sys
@@ -14,10 +13,11 @@ import structlog
 from prometheus_client import Counter, Gauge, Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-REQUEST_ID = ContextVar[str | None]("request_id", default=None)
-TRACEPARENT = ContextVar[str | None]("traceparent", default=None)
+from chassis import tracing
+from chassis.tracing import TRACEPARENT, traceparent_from
 
-_TRACEPARENT = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}", re.ASCII)
+REQUEST_ID = ContextVar[str | None]("request_id", default=None)
+
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}", re.ASCII)
 
 REQUESTS = Counter("btrst_http_requests_total", "Requests answered", ["service", "method", "route", "status"])
@@ -57,29 +57,9 @@ def _add_ids(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> Mut
     return event
 
 
-def current_traceparent() -> str | None:
-    """The W3C trace context of the work at hand, or None. Source: W3C Trace Context."""
-    return TRACEPARENT.get()
-
-
 def request_id_from(value: str | None) -> str:
     """The caller's request id if it is harmless, else a fresh one."""
     return value if value and _REQUEST_ID.fullmatch(value) else secrets.token_hex(16)
-
-
-def traceparent_from(value: str | None) -> str:
-    """A child of the caller's trace context if it is valid, else the root of a new one.
-
-    Source: W3C Trace Context, section 3.2 (the trace-id is kept, the parent-id is new at every hop).
-    """
-    if value and _TRACEPARENT.fullmatch(value):
-        return f"{value[:36]}{_id(8)}{value[52:]}"
-    return f"00-{_id(16)}-{_id(8)}-01"
-
-
-def _id(size: int) -> str:
-    """An id of `size` bytes: unique, never all zeros, no secret, and so not worth a system call for each event."""
-    return f"{random.randrange(1, 1 << 8 * size):0{2 * size}x}"  # noqa: S311
 
 
 class RequestMiddleware:
@@ -96,7 +76,10 @@ class RequestMiddleware:
             return
         headers = {key.lower(): value.decode("latin-1") for key, value in scope["headers"]}
         request_id = request_id_from(headers.get(b"x-request-id"))
-        traceparent = traceparent_from(headers.get(b"traceparent"))
+        span = None
+        if tracing.is_on() and scope["path"] not in _QUIET:
+            span = tracing.begin_request(scope["method"], scope["path"], headers.get(b"traceparent"))
+        traceparent = span.traceparent if span else traceparent_from(headers.get(b"traceparent"))
         REQUEST_ID.set(request_id)
         TRACEPARENT.set(traceparent)
         scope.setdefault("state", {})["request_id"] = request_id
@@ -117,11 +100,13 @@ class RequestMiddleware:
         try:
             await self._app(scope, receive, send_with_ids)
         finally:
-            self._observe(scope, status, time.perf_counter() - started)
+            route = getattr(scope.get("route"), "path", "unmatched")
+            method = scope["method"] if scope["method"] in _METHODS else "other"
+            self._observe(method, route, status, time.perf_counter() - started)
+            if span is not None:
+                tracing.end_request(span, method=method, route=route, status=status)
 
-    def _observe(self, scope: Scope, status: int, seconds: float) -> None:
-        route = getattr(scope.get("route"), "path", "unmatched")
-        method = scope["method"] if scope["method"] in _METHODS else "other"
+    def _observe(self, method: str, route: str, status: int, seconds: float) -> None:
         REQUESTS.labels(self._service, method, route, str(status)).inc()
         REQUEST_SECONDS.labels(self._service, route).observe(seconds)
         if route not in _QUIET:

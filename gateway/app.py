@@ -1,5 +1,6 @@
 """The composition of the gateway: a raw ASGI application in front, FastAPI behind it for the gateway's own pages."""
 
+import asyncio
 import json
 import time
 from collections.abc import AsyncIterator
@@ -12,6 +13,7 @@ from fastapi import FastAPI
 from prometheus_client import Gauge
 from starlette.types import Receive, Scope, Send
 
+from chassis import tracing
 from chassis.auth import Authenticator, RemoteTokenSource, TokenSource
 from chassis.errors import DomainError, Unavailable
 from chassis.http import HttpClient
@@ -62,6 +64,7 @@ class Gateway:
     async def _running(self) -> AsyncIterator[None]:
         settings = self.settings
         configure_logging(settings.log_level, service="gateway")
+        send_spans = tracing.start("gateway")
         limits = PoolLimits(
             max_connections=settings.upstream_connections,
             max_waiting=settings.max_in_flight,
@@ -70,6 +73,7 @@ class Gateway:
             idle_seconds=settings.upstream_seconds,
         )
         async with AsyncExitStack() as stack:
+            stack.push_async_callback(asyncio.to_thread, send_spans)
             pool = UpstreamPool(limits)
             stack.push_async_callback(pool.close)
             http = await stack.enter_async_context(HttpClient(timeout_seconds=5.0))
@@ -130,6 +134,8 @@ class Gateway:
         method = inbound.method if inbound.method in _METHODS else "other"
         _requests(method, route, status).inc()
         _seconds(route).observe(seconds)
+        if inbound.span is not None:
+            tracing.end_request(inbound.span, method=method, route=route, status=status)
         self._access.add(
             method=method,
             route=route,

@@ -9,8 +9,10 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from typing import Any
 
+from chassis import tracing
 from chassis.errors import BadRequest, DomainError, PayloadTooLarge
-from chassis.telemetry import request_id_from, traceparent_from
+from chassis.telemetry import request_id_from
+from chassis.tracing import Span, traceparent_from
 from chassis.upstreams.messages import WRITTEN_HERE
 from gateway.errors import HeadersTooLarge, TargetTooLong
 from gateway.settings import GatewaySettings
@@ -55,6 +57,7 @@ class Inbound:
     """Whether the connection has to end with the answer."""
 
     fault: DomainError | None = None
+    span: Span | None = None
 
 
 class Edge:
@@ -74,12 +77,15 @@ class Edge:
         client = self._client_of(peer, forwarded.get(b"x-forwarded-for", ""))
         query = scope["query_string"]
         raw_path = scope["raw_path"]
+        caller = _text_of(b"traceparent", single, repeated)
+        span = tracing.begin_request(scope["method"], scope["path"], caller) if tracing.is_on() else None
         inbound = Inbound(
             method=scope["method"],
             target=b"%b?%b" % (raw_path, query) if query else raw_path,
             raw_path=raw_path,
             request_id=request_id_from(_text_of(b"x-request-id", single, repeated)),
-            traceparent=traceparent_from(_text_of(b"traceparent", single, repeated)),
+            traceparent=span.traceparent if span else traceparent_from(caller),
+            span=span,
             host=single.get(b"host", b""),
             peer=peer,
             client=client,

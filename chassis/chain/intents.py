@@ -13,6 +13,7 @@ from chassis.chain.errors import LaneFull, LaneHalted, LaneNotOpen
 from chassis.chain.tables import Lane
 from chassis.db import Session
 from chassis.ids import new_id
+from chassis.tracing import current_traceparent
 
 MAX_IN_FLIGHT = 16
 """Nodes keep 16 waiting transactions per sender; more may be dropped."""
@@ -62,6 +63,7 @@ class Intent:
     failure_data: bytes | None
     is_settled: bool
     created_at: datetime
+    traceparent: str | None = None
 
 
 @dataclass(frozen=True)
@@ -118,6 +120,7 @@ async def reserve(
         "gas_limit": gas_limit,
         "log_address": expected_log[0] if expected_log else None,
         "log_topic": expected_log[1] if expected_log else None,
+        "traceparent": current_traceparent(),
     }
     row = await session.execute(intents.insert().values(values).returning(*intents.c))
     return to_intent(row.mappings().one())
@@ -211,6 +214,7 @@ def to_intent(row: Mapping[Any, Any]) -> Intent:
         failure_data=row["failure_data"],
         is_settled=row["is_settled"],
         created_at=row["created_at"],
+        traceparent=row["traceparent"],
     )
 
 

@@ -100,6 +100,8 @@ def _intents(metadata: MetaData) -> Table:
         Column("gas_price_wei", WeiColumn),
         Column("failure_code", Text),
         Column("failure_data", LargeBinary),
+        # The trace of whoever reserved it: signing, sending and the receipt belong to it.
+        Column("traceparent", Text),
         # True once no reorganisation can change it any more.
         Column("is_settled", Boolean, nullable=False, server_default="false"),
         Column("created_at", Moment, nullable=False, server_default=func.now()),

@@ -5,6 +5,7 @@ from uuid import UUID
 
 import structlog
 
+from chassis import tracing
 from chassis.chain.attempts import Attempt, committed_gas_wei, list_attempts, mark_sent, store_attempt
 from chassis.chain.errors import IntentRefused, RpcError, RpcUnavailable
 from chassis.chain.fees import Fees, replacement_fees
@@ -108,14 +109,18 @@ async def _replace(run: LaneRun, view: View, intent: Intent, attempts: Sequence[
 
 
 async def _sign(run: LaneRun, intent: Intent, fees: Fees) -> SignedTransaction | None:
+    told = {"btrst.chain.id": run.signer.chain_id, "btrst.chain.nonce": intent.nonce, "btrst.lane": intent.lane}
     try:
-        return await run.signer.sign(
-            to=intent.to,
-            calldata=intent.calldata,
-            nonce=intent.nonce,
-            gas_limit=intent.gas_limit,
-            fees=fees,
-        )
+        with tracing.span("chain sign", parent=intent.traceparent, attributes=told) as span:
+            signed = await run.signer.sign(
+                to=intent.to,
+                calldata=intent.calldata,
+                nonce=intent.nonce,
+                gas_limit=intent.gas_limit,
+                fees=fees,
+            )
+            span.set({"btrst.chain.tx_hash": signed.hash})
+            return signed
     except IntentRefused as refusal:
         # It will be refused again, and nothing behind it can pass: a person must look.
         async with run.fenced() as session:
@@ -126,8 +131,15 @@ async def _sign(run: LaneRun, intent: Intent, fees: Fees) -> SignedTransaction |
 async def _send(run: LaneRun, intent: Intent, attempt: Attempt) -> None:
     """Send once. Whatever comes back, even nothing, it may have arrived: only receipts decide."""
     lost: RpcUnavailable | None = None
+    told = {
+        "rpc.system.name": "jsonrpc",
+        "rpc.method": "eth_sendRawTransaction",
+        "btrst.chain.tx_hash": attempt.hash,
+        "btrst.chain.nonce": intent.nonce,
+    }
     try:
-        await run.client.rpc.call("eth_sendRawTransaction", hex_text(attempt.raw), once=True)
+        with tracing.span("eth_sendRawTransaction", "client", parent=intent.traceparent, attributes=told):
+            await run.client.rpc.call("eth_sendRawTransaction", hex_text(attempt.raw), once=True)
         answer = "accepted"
         failpoint("p9")
     except RpcError as refusal:

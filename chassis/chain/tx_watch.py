@@ -7,6 +7,7 @@ from typing import Any
 import structlog
 from sqlalchemy import func, update
 
+from chassis import tracing
 from chassis.chain.attempts import list_attempts
 from chassis.chain.errors import LeaseLost, RpcError
 from chassis.chain.intents import Intent, IntentState, list_in_flight
@@ -48,7 +49,8 @@ async def watch_receipts(run: LaneRun, view: View) -> set[Any]:
         if receipt is not None:
             mined.add(intent.id)
         try:
-            await _follow(run, view, intent, receipt)
+            with tracing.within(intent.traceparent):
+                await _follow(run, view, intent, receipt)
         except LeaseLost:
             raise
         except Exception as problem:
@@ -102,10 +104,12 @@ async def _follow_success(run: LaneRun, view: View, intent: Intent, receipt: Rec
             await run.callbacks.on_included(session, intent, receipt)
     if intent.state == IntentState.INCLUDED and _is_deep(run, view, receipt):
         failpoint("p14")
-        async with run.fenced() as session:
-            await move(run, session, intent, IntentState.CONFIRMED)
-            intent = replace(intent, state=IntentState.CONFIRMED)
-            await run.callbacks.on_confirmed(session, intent, receipt)
+        told = {"btrst.chain.tx_hash": receipt.transaction_hash, "btrst.chain.block_number": receipt.block_number}
+        with tracing.span("chain confirm", parent=tracing.current_traceparent(), attributes=told):
+            async with run.fenced() as session:
+                await move(run, session, intent, IntentState.CONFIRMED)
+                intent = replace(intent, state=IntentState.CONFIRMED)
+                await run.callbacks.on_confirmed(session, intent, receipt)
         log.info("chain.confirmed", lane=run.lane.name, nonce=intent.nonce, tx=receipt.transaction_hash)
     if intent.state == IntentState.CONFIRMED and _is_final(view, receipt):
         async with run.fenced() as session:

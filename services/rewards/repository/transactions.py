@@ -1,5 +1,6 @@
 """SQL for recorded transactions and refunds."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -8,7 +9,7 @@ from sqlalchemy import ColumnElement, Row, Table, and_, func, or_, select, tuple
 from sqlalchemy.dialects.postgresql import insert
 
 from chassis.db import Session
-from services.rewards.models import parameter_versions, parties, refunds, transactions
+from services.rewards.models import parameter_versions, parties, refunds, rewards, transactions
 
 
 async def insert_transaction(session: Session, **values: Any) -> bool:
@@ -131,3 +132,16 @@ async def update_refund(session: Session, transaction_id: UUID, refund_id: UUID,
 
 def _is_refund(transaction_id: UUID, refund_id: UUID) -> ColumnElement[bool]:
     return and_(refunds.c.transaction_id == transaction_id, refunds.c.refund_id == refund_id)
+
+
+async def list_traceparents(session: Session, reward_ids: Sequence[UUID]) -> list[str]:
+    """The trace contexts of the transactions these rewards come from, in the rewards' order, each trace once."""
+    told = transactions.c.event["traceparent"].astext
+    source = rewards.join(transactions, transactions.c.transaction_id == rewards.c.transaction_id)
+    query = select(rewards.c.id, told.label("told")).select_from(source).where(rewards.c.id.in_(reward_ids))
+    known = {row.id: row.told for row in await session.execute(query) if row.told}
+    traces: dict[str, str] = {}
+    for told_id in reward_ids:
+        if told_id in known:
+            traces.setdefault(known[told_id][:36], known[told_id])
+    return list(traces.values())

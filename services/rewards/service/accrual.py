@@ -10,6 +10,7 @@ from uuid import UUID
 from chassis.clock import to_rfc3339, utc_now
 from chassis.db import Session
 from chassis.telemetry import log
+from chassis.tracing import nearest, span
 from services.rewards.domain.amounts import (
     SIDES,
     Parameters,
@@ -99,7 +100,8 @@ async def accrue_transaction(session: Session, transaction_id: UUID) -> None:
     elif missing:
         await facts.need_parties(session, [member.member_id for member in missing], now)
     elif parameters is not None:
-        await _accrue(session, recorded, known, parameters, now)
+        with span("accrue transaction", parent=nearest(recorded.event.get("traceparent"))):
+            await _accrue(session, recorded, known, parameters, now)
 
 
 async def _accrue(

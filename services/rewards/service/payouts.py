@@ -10,6 +10,7 @@ from chassis.clock import utc_now
 from chassis.db import Session
 from chassis.failpoints import failpoint
 from chassis.ids import new_id
+from chassis.tracing import span
 from services.rewards.domain.leaves import Leaf, merkle_root
 from services.rewards.domain.ledger import Code
 from services.rewards.domain.planning import (
@@ -26,7 +27,7 @@ from services.rewards.domain.planning import (
 )
 from services.rewards.domain.states import Reason, Status
 from services.rewards.models import LANE
-from services.rewards.repository import facts, ledger, payouts, rewards
+from services.rewards.repository import facts, ledger, payouts, rewards, transactions
 from services.rewards.service import journal
 from services.rewards.service.review import hold_reward, review_rewards
 from services.rewards.service.terms import current_parameters
@@ -67,7 +68,9 @@ async def reserve_settlement(session: Session, *, view: ChainView) -> bool:
         await _settle_off_chain(session, plan, now)
         return True
     failpoint("p6")
-    return await _reserve(session, plan, view, state.next_seq, now)
+    traces = await transactions.list_traceparents(session, [line.reward_id for line in plan.lines])
+    with span("reserve settlement", parent=traces[0] if traces else None, links=traces[1:]):
+        return await _reserve(session, plan, view, state.next_seq, now)
 
 
 async def _obstacle(session: Session, state: Any, view: ChainView) -> str | None:

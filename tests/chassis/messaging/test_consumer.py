@@ -15,8 +15,8 @@ from chassis.envelope import Envelope
 from chassis.outbox import publish
 from chassis.replay import list_parked, replay_parked
 from chassis.tables import inbox, parked, positions
-from chassis.telemetry import current_traceparent
 from chassis.testing import eventually
+from chassis.tracing import current_traceparent
 from tests.chassis.messaging.consuming import consuming, handled, held_by
 from tests.chassis.messaging.samples import (
     REGISTRY,

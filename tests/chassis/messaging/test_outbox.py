@@ -18,8 +18,8 @@ from chassis.envelope import Envelope
 from chassis.outbox import CLAIM, NEXT_BATCH, RELAY_LOCK, SHARDS, Relay, publish, publish_copy
 from chassis.sql import driver_of
 from chassis.tables import outbox, outbox_sequence
-from chassis.telemetry import TRACEPARENT
 from chassis.testing import eventually
+from chassis.tracing import TRACEPARENT
 from tests.chassis.messaging.samples import TOPIC, OrderDropped, OrderPlaced, effects, read_all
 
 
