@@ -70,6 +70,11 @@ class TxManager:
         self._foreign = ForeignNonces()
         self._shown: tuple[str | None, str | None] | None = None
 
+    @property
+    def address(self) -> str:
+        """Whose nonces the lane gives."""
+        return self._run.signer.address
+
     async def tick(self) -> TickReport:
         """Do everything that can be done now: follow receipts, sign, send, replace.
 

@@ -39,14 +39,15 @@ class Chain:
         """Calldata of `settle`; nothing is asked of the chain."""
         return self.minter.encode("settle", first_id, reward_ids, leaves_root, packed)
 
-    async def look(self) -> ChainView:
-        """What planning needs to know of the chain's newest block, all of it as of that one block.
+    async def look(self, signer: str) -> ChainView:
+        """What planning needs to know of the chain's newest block, all of it as of that one block; `signer` settles.
 
         Raises: RpcUnavailable, RpcError.
         """
         newest = await self.client.block("latest")
         if newest is None:
             raise RpcUnavailable("the node has no block yet")
+        nonce = await self.client.transaction_count(signer, newest.number)
         figures = await self.client.read_many(
             [
                 (self.minter, "nextId", ()),
@@ -71,6 +72,7 @@ class Chain:
             paused_until=paused_until,
             # The chain's own time, which may be ahead of ours; but a chain without blocks stands still.
             timestamp=max(newest.timestamp, int(time.time()) - CLOCK_SKEW_SECONDS),
+            chain_nonce=nonce,
         )
 
     async def read_supply(self) -> tuple[int, int]:

@@ -42,6 +42,8 @@ class ChainView:
     cap_wei: int
     paused_until: int
     timestamp: int
+    chain_nonce: int
+    """The nonce the chain expects next of the signer."""
 
 
 @dataclass(frozen=True, slots=True)

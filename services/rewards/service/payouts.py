@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from chassis.chain.errors import LaneFull, LaneHalted, LaneNotOpen
-from chassis.chain.intents import reserve
+from chassis.chain.intents import lane_status, reserve
 from chassis.clock import utc_now
 from chassis.db import Session
 from chassis.failpoints import failpoint
@@ -76,6 +76,9 @@ async def reserve_settlement(session: Session, *, view: ChainView) -> bool:
 async def _obstacle(session: Session, state: Any, view: ChainView) -> str | None:
     if view.next_id > state.next_seq:
         return f"the chain has settled up to {view.next_id - 1}, this database numbered up to {state.next_seq - 1}"
+    lane = await lane_status(session, LANE)
+    if lane is not None and view.chain_nonce > lane.next_nonce:  # a restored copy: to use a nonce twice ends the lane
+        return f"the chain has used the signer's nonces up to {view.chain_nonce - 1}, this database has forgotten some"
     figures = await payouts.find_chain_figures(session)
     if figures is not None and figures.ledger_minted_wei != figures.onchain_minted_wei:
         difference = figures.ledger_minted_wei - figures.onchain_minted_wei

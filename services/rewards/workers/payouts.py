@@ -185,7 +185,7 @@ async def settle_payouts(context: Context) -> bool:
         if not await payouts.wants_payout(session, batch_wait_seconds=context.settings.batch_wait_seconds):
             return False
     try:
-        view = await side.chain.look()
+        view = await side.chain.look(side.manager.address)
         async with context.database.unit_of_work() as session:
             more = await payouts.reserve_settlement(session, view=view)
     except (*payouts.RESERVE_ERRORS, ChainError) as problem:
