@@ -14,7 +14,7 @@ from scripts.stack import ROOT, Stack, StackUnusable
 
 
 def stack_from_environment(console: Console) -> Stack:
-    """A stack as the environment describes it: GATEWAY_PORT, RUN_DIR.
+    """A stack as the environment describes it: GATEWAY_PORT, RUN_DIR, ROLES.
 
     Raises: StackUnusable when a setting makes no sense.
     """
@@ -23,8 +23,14 @@ def stack_from_environment(console: Console) -> Stack:
         raise StackUnusable(f"GATEWAY_PORT must be a port number, not {port!r}")
     if os.environ.get("MODE", "embedded") != "embedded":
         raise StackUnusable(f"MODE={os.environ['MODE']} is not known: leave it out, or set it to embedded")
+    roles = os.environ.get("ROLES", "all")
+    if roles not in {"all", "split"}:
+        raise StackUnusable(f"ROLES={roles} is not known: leave it out, or set it to split")
     run_folder = Path(os.environ.get("RUN_DIR", ROOT / ".run")).resolve()
-    return Stack(run_folder=run_folder, gateway_port=int(port), say=lambda text: console.print(f"  {text}"))
+    split = roles == "split"
+    return Stack(
+        run_folder=run_folder, gateway_port=int(port), split_roles=split, say=lambda text: console.print(f"  {text}")
+    )
 
 
 async def serve_until_signal(stack: Stack) -> None:

@@ -42,6 +42,9 @@ class Stack:
 
     run_folder: Path = ROOT / ".run"
     gateway_port: int = 8080
+    split_roles: bool = False
+    """Each service as an api and a worker process, as an orchestrator runs them."""
+
     say: Callable[[str], None] = print
     secrets: Secrets = field(init=False)
     deployment: Deployment = field(init=False)
@@ -174,12 +177,20 @@ class Stack:
         ports = {name: free_port() for name in SERVICES} | {"gateway": self.gateway_port}
         environment = self._environment(ports)
         for name, port in ports.items():
-            log_path = self.run_folder / "logs" / f"{name}.log"
-            self.processes[name] = Managed(name, service_command(name), environment, log_path, port)
-            self.processes[name].start()
-        for name in (*SERVICES, "gateway"):
-            await self._until_ready(self.processes[name])
+            if self.split_roles and name in SERVICES:
+                self._add_process(name, service_command(name), without_keys(environment) | {"ROLE": "api"}, port)
+                at = {"ROLE": "worker", f"{name.upper()}_PORT": str(other := free_port())}
+                self._add_process(f"{name}-worker", service_command(name), environment | at, other)
+            else:
+                self._add_process(name, service_command(name), environment, port)
+        for managed in self.processes.values():
+            await self._until_ready(managed)
         self.say("Four services and the gateway are ready")
+
+    def _add_process(self, name: str, command: list[str], environment: dict[str, str], port: int) -> None:
+        log_path = self.run_folder / "logs" / f"{name}.log"
+        self.processes[name] = Managed(name, command, environment, log_path, port)
+        self.processes[name].start()
 
     def _environment(self, ports: dict[str, int]) -> dict[str, str]:
         assert self._chain is not None
@@ -280,6 +291,11 @@ class Stack:
         if self._cluster is not None:
             await asyncio.to_thread(self._cluster.stop)
         (self.run_folder / "supervisor.pid").unlink(missing_ok=True)
+
+
+def without_keys(environment: dict[str, str]) -> dict[str, str]:
+    """What an api process is told: everything but where the signers' keys are."""
+    return {name: value for name, value in environment.items() if not name.endswith("_SIGNER_KEY_FILE")}
 
 
 def _is_supervisor(pid: str) -> bool:
