@@ -1,4 +1,8 @@
-"""Back up the services' databases, and put them back: `save FOLDER`, `list FOLDER`, `restore FOLDER SERVICE|all`.
+"""Back up the services' databases, and put them back.
+
+Usage: python -m scripts.backup save FOLDER | list FOLDER | restore FOLDER SERVICE|all | sequences SERVICE|all
+
+`sequences` is for a database that something else restored: run it before its service's workers.
 
 Each database is consistent in itself (one snapshot of pg_dump) and needs no other: it holds its own positions, inbox
 and outbox, so a restored copy reads again from the bus what it has forgotten, and from the chain what was minted.
@@ -8,8 +12,9 @@ is the network that runs in `RUN_DIR`.
 """
 
 import asyncio
+import contextlib
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 
 import asyncpg
@@ -129,31 +134,41 @@ async def _main(arguments: Sequence[str]) -> int:
         case ["list", folder]:
             show(Path(folder))
         case ["restore", folder, wanted] if wanted in CHOICES:
-            dsns = databases()
-            names = SERVICES if wanted == CHOICES[-1] else (wanted,)
-            missing = [f"{name.upper()}_DATABASE_URL" for name in names if name not in dsns]
-            if missing:
-                raise BackupFailed(f"{', '.join(missing)} not set")
-            bus = _bus()
-            try:
-                await restore(Path(folder), {name: dsns[name] for name in names}, bus)
-            finally:
-                await bus.close()
+            dsns = _chosen(wanted)
+            async with _open_bus() as bus:
+                await restore(Path(folder), dsns, bus)
+        case ["sequences", wanted] if wanted in CHOICES:
+            async with _open_bus() as bus:
+                for name, dsn in _chosen(wanted).items():
+                    print(f"{name}: {await raise_sequences(dsn, name, bus)} keys go on behind what the bus has")
         case _:
-            print(
-                f"usage: python -m scripts.backup save FOLDER | list FOLDER | restore FOLDER {'|'.join(SERVICES)}|all"
-            )
+            print((__doc__ or "").split("\n")[2])
             return 2
     return 0
 
 
-def _bus() -> Bus:
+def _chosen(wanted: str) -> dict[str, str]:
+    """Service → URL of its database, for one service or all. Raises: BackupFailed."""
+    dsns = databases()
+    names = SERVICES if wanted == CHOICES[-1] else (wanted,)
+    missing = [f"{name.upper()}_DATABASE_URL" for name in names if name not in dsns]
+    if missing:
+        raise BackupFailed(f"{', '.join(missing)} not set")
+    return {name: dsns[name] for name in names}
+
+
+@contextlib.asynccontextmanager
+async def _open_bus() -> AsyncIterator[Bus]:
     settings = ServiceSettings.from_environment()
     url = settings.bus_url
     if not url:
         known = endpoints("BUS_URL")
         url = f"kafka://{known['kafka']}" if known["kafka"] else known["dsn"]["events"]
-    return bus_from_url(url, kafka=settings)
+    bus = bus_from_url(url, kafka=settings)
+    try:
+        yield bus
+    finally:
+        await bus.close()
 
 
 if __name__ == "__main__":

@@ -132,16 +132,23 @@ class Inspection:
 
 
 async def check_all(
-    endpoints: Endpoints, http: HttpClient, *, heads: HeadWatch | None = None, forged: Collection[UUID] = ()
+    endpoints: Endpoints,
+    http: HttpClient,
+    *,
+    heads: HeadWatch | None = None,
+    forged: Collection[UUID] = (),
+    jobs_has_all: bool = True,
 ) -> Inspection:
-    """I1 to I8 on a network that has come to rest. `forged`: events that no service published.
+    """I1 to I8 on a network that has come to rest. `forged`: events that no service published. A restored jobs has not
+    all of its transactions, so I2 cannot be told from its tables.
 
     Raises: AssertionError naming the promise that is broken.
     """
     seen = Inspection(endpoints, Node(endpoints["rpc"], http))
     await seen.read_log()
     await supply_agrees(seen)
-    await rewards_are_exact(seen)
+    if jobs_has_all:
+        await rewards_are_exact(seen)
     await ledger_balances(seen)
     await supply_is_capped(seen)
     await nonces_are_contiguous(seen)

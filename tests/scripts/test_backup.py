@@ -75,6 +75,8 @@ async def test_a_role_that_may_create_nothing_gets_its_database_back(
             with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError, OSError)):
                 await open_session.fetchval("SELECT 1")
             assert await ask(dsn, "SELECT n FROM kept") == 1
+            at_the_end = (0, "jobs: 0 keys go on behind what the bus has", "")
+            assert await backup("sequences", "jobs", **told) == at_the_end
             assert await ask(dsn, "SELECT tableowner FROM pg_tables WHERE tablename = 'kept'") == role
             databases = "SELECT string_agg(datname, ' ' ORDER BY datname) FROM pg_database WHERE datname LIKE $$%s%%$$"
             assert await ask(postgres_dsn, databases % role) == f"{name} {name}_before_restore"
