@@ -12,6 +12,7 @@ from prometheus_client import REGISTRY
 from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.parser import text_string_to_metric_families
 
+import chassis.bus_kafka  # noqa: F401 - its metrics, of a process whose BUS_URL is Kafka's
 from chassis.app import MEASURE, create_app
 from chassis.testing import ROOT, TokenMint, fresh_database
 from gateway.app import create_gateway
