@@ -134,7 +134,7 @@ def test_a_breaking_change_of_a_real_event_is_named(expected: str) -> None:
 
 
 def test_another_topic_or_a_removed_event_is_named() -> None:
-    moved = event_schema(variant(TransactionCompleted, partitions_topic="jobs.payment.completed.v1"))
+    moved = event_schema(variant(TransactionCompleted, type_="jobs.payment.completed.v1"))
     found = breaking_changes({COMPLETED: event_schema(TransactionCompleted)}, {COMPLETED: moved})
     assert f"{COMPLETED}: topic jobs.transaction became jobs.payment" in found
     assert breaking_changes({COMPLETED: event_schema(TransactionCompleted)}, {}) == [f"{COMPLETED} is gone"]
