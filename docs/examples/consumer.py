@@ -111,8 +111,10 @@ class Books:
 
     def _talent_of(self, transaction_id: str) -> str:
         query = "SELECT talent_id FROM bookings WHERE transaction_id = ?"
-        (talent,) = self._database.execute(query, [transaction_id]).fetchone()
-        return talent
+        row = self._database.execute(query, [transaction_id]).fetchone()
+        if row is None:
+            raise Poison("a refund of a transaction that was never completed")
+        return row[0]
 
 
 class Schemas:
@@ -283,6 +285,11 @@ class Reader:
         return bool(partitions) and all([await self._consumer.position(at) >= end for at, end in ends.items()])
 
 
+async def read(options: argparse.Namespace) -> None:
+    """Read until told to stop: aiokafka's clients are made where their loop runs. Raises: Gap."""
+    await Reader(options).run()
+
+
 def main() -> int:
     """Run it; 3 when events are missing."""
     parser = argparse.ArgumentParser(description="Books what each Talent was paid.")
@@ -300,7 +307,7 @@ def main() -> int:
     parser.add_argument("--session-seconds", type=float, default=10.0, help="until a killed instance is replaced")
     parser.add_argument("--replicas", type=int, default=1, help="of the dead-letter topic, if it is made")
     try:
-        asyncio.run(Reader(parser.parse_args()).run())
+        asyncio.run(read(parser.parse_args()))
     except Gap as gap:
         print(f"events are missing: {gap}", file=sys.stderr)
         return 3

@@ -41,7 +41,7 @@ class Books:
 
     def bookings(self) -> Counter[tuple[object, ...]]:
         """Each booking, with how often it is there."""
-        return Counter(self.rows("SELECT event_id, transaction_id, talent_id, cents FROM bookings"))
+        return Counter(self.rows("SELECT transaction_id, talent_id, cents FROM bookings"))
 
 
 def command(bootstrap: str, books: Books, *options: str) -> list[str]:
