@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from chassis.chain.abi import Contract
@@ -96,7 +97,8 @@ class Chain:
         Raises: SettlementMismatch when the chain tx is no call of `settle`; RpcUnavailable, RpcError.
         """
         found = await self.client.transaction(log.chain_tx_hash)
-        if found is None:
+        block = await self.client.block(log.block_number)
+        if found is None or block is None:
             raise RpcUnavailable(f"the node does not know chain tx {log.chain_tx_hash}")
         try:
             method, arguments = self.minter.decode_call(hex_bytes(found["input"]))
@@ -112,6 +114,7 @@ class Chain:
             chain_tx_hash=log.chain_tx_hash,
             block_number=log.block_number,
             block_hash=log.block_hash,
+            settled_at=datetime.fromtimestamp(block.timestamp, UTC),
             reward_ids=tuple(split_reward_ids(arguments["rewardIds"])),
             packed=tuple(bytes(word) for word in arguments["packed"]),
         )

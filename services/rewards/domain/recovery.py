@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
 from services.rewards.domain.planning import unpack_word
@@ -21,6 +22,9 @@ class Settled:
     chain_tx_hash: str
     block_number: int
     block_hash: str
+    settled_at: datetime
+    """The time of its block."""
+
     reward_ids: tuple[UUID, ...]
     packed: tuple[bytes, ...]
 

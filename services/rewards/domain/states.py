@@ -7,7 +7,7 @@ from services.rewards.errors import IllegalTransition
 
 
 class Status(StrEnum):
-    """Where a reward is. `submitted`: its chain tx is in a block; `minted`: that block is N deep."""
+    """Where a reward is. `submitted`: its chain tx is signed and stored; `minted`: the block of it is N deep."""
 
     WAITING = "waiting"
     ACCRUED = "accrued"

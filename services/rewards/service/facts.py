@@ -7,6 +7,7 @@ from uuid import UUID
 from chassis.clock import utc_now
 from chassis.db import Session
 from chassis.ids import new_id
+from chassis.signatures import to_checksum_address
 from services.rewards.repository import facts, rewards, transactions
 from services.rewards.service.accrual import accrue_transaction, parties_of
 
@@ -53,7 +54,8 @@ async def accrue_ready_transactions(session: Session, *, limit: int) -> int:
 async def record_payout_wallet(session: Session, *, member_id: UUID, address: str, effective_at: datetime) -> None:
     """Add to the member's payout wallets; rewards held for want of one are looked at again once it is effective."""
     await facts.lock_parties(session, {member_id})
-    await facts.insert_wallet(session, id=new_id(), member_id=member_id, address=address, effective_at=effective_at)
+    values = {"address": to_checksum_address(address), "effective_at": effective_at}
+    await facts.insert_wallet(session, id=new_id(), member_id=member_id, **values)
     await rewards.wake_for_wallet(session, member_id, effective_at)
 
 

@@ -62,7 +62,7 @@ async def note_confirmed(session: Session, *, settlement_id: UUID, place: Place)
 
 
 async def mint_settlement(session: Session, settlement_id: UUID, place: Place) -> None:
-    """Book a settlement's rewards as paid and say so; full refunds that came in the meantime reverse them at once."""
+    """Book a settlement's rewards as paid and say so; those of transactions refunded in full are reversed at once."""
     rows = await _lock_rows(session, settlement_id)
     now = utc_now()
     entries, steps = [], []
@@ -78,7 +78,7 @@ async def mint_settlement(session: Session, settlement_id: UUID, place: Place) -
     await rewards.mark_minted(session, settlement_id, minted_at=now, **asdict(place))
     await journal.write_steps(session, steps, now)
     for row in rows:
-        if row.status != Status.REVERSED and row.clawed_back_wei == row.amount_wei:
+        if row.clawed_back_wei == row.amount_wei:
             await reverse(session, row, now)
 
 
@@ -125,7 +125,9 @@ async def has_failed(session: Session) -> bool:
 async def replan_failed(session: Session, *, chain_next_id: int) -> bool:
     """Free the rewards of failed settlements once no chain tx is under way that could still take their numbers.
 
-    They go back to the queue and get numbers again from `chain_next_id` on, which must be the first freed one.
+    They go back to the queue and get numbers again from the first freed one on. If the chain has settled that one
+    (`chain_next_id` is higher: another signer was faster), what it settled is read back from there before anything
+    is reserved.
     """
     state = await payouts.lock_payout_state(session)
     still_open = await payouts.list_open(session)
@@ -133,7 +135,7 @@ async def replan_failed(session: Session, *, chain_next_id: int) -> bool:
         return False
     if any(row.status != "failed" for row in still_open) or await list_in_flight(session, LANE):
         return False
-    if chain_next_id != still_open[0].first_id:
+    if chain_next_id < still_open[0].first_id:
         return False
     for settlement in still_open:
         await _free(session, settlement)

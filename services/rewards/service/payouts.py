@@ -32,7 +32,9 @@ from services.rewards.service import journal
 from services.rewards.service.review import hold_reward, review_rewards
 from services.rewards.service.terms import current_parameters
 
-PAUSE_RETRY = timedelta(seconds=60)
+PAUSE_RETRY = timedelta(minutes=15)
+"""A pause may be lifted before its end."""
+
 CAP_RETRY = timedelta(hours=1)
 
 
@@ -57,7 +59,7 @@ async def reserve_settlement(session: Session, *, view: ChainView) -> bool:
     now = utc_now()
     candidates = await _choose(session)
     if view.timestamp < view.paused_until:
-        return await _hold_paused(session, candidates, now)
+        return await _hold_paused(session, candidates, view.paused_until - view.timestamp, now)
     payable = await _with_wallets(session, candidates, now)
     owing = await facts.lock_parties(session, {row.beneficiary_id for row, _ in payable})
     plan = await _plan(session, payable, owing, view, now)
@@ -101,9 +103,10 @@ async def _choose(session: Session) -> list[Any]:
     return [row for row in rows if row.status == Status.QUEUED and row.settlement_id is None]
 
 
-async def _hold_paused(session: Session, rows: Sequence[Any], now: datetime) -> bool:
+async def _hold_paused(session: Session, rows: Sequence[Any], seconds: int, now: datetime) -> bool:
+    check_at = now + min(timedelta(seconds=seconds), PAUSE_RETRY)
     for row in rows:
-        await hold_reward(session, row, reason=Reason.PAUSED, check_at=now + PAUSE_RETRY, now=now)
+        await hold_reward(session, row, reason=Reason.PAUSED, check_at=check_at, now=now)
     return bool(rows)
 
 

@@ -76,9 +76,10 @@ async def _shares(session: Session, rows: Sequence[Any], settled: Settled) -> li
 
 
 async def _insert_settlement(session: Session, settled: Settled) -> UUID:
-    now = utc_now()
-    parameters = await current_parameters(session, now)
+    parameters = await current_parameters(session, settled.settled_at)
+    epoch_start, _ = epoch_of(settled.settled_at, parameters.epoch_seconds)
     settlement_id = new_id()
+    await payouts.charge_epoch(session, epoch_start, settled.sum_wei)
     await payouts.insert_settlement(
         session,
         id=settlement_id,
@@ -87,12 +88,12 @@ async def _insert_settlement(session: Session, settled: Settled) -> UUID:
         sum_wei=settled.sum_wei,
         leaves_root=settled.leaves_root,
         minter=settled.minter,
-        epoch_start=epoch_of(now, parameters.epoch_seconds)[0],
+        epoch_start=epoch_start,
         status="minted",
         chain_tx_hash=settled.chain_tx_hash,
         block_number=settled.block_number,
         block_hash=settled.block_hash,
-        created_at=now,
+        created_at=settled.settled_at,
     )
     return settlement_id
 
