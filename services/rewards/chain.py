@@ -94,12 +94,15 @@ class Chain:
     async def read_settlement(self, log: Any) -> Settled:
         """A settlement with the calldata it came from; `log` is a row of `settled_logs`.
 
-        Raises: SettlementMismatch when the chain tx is no call of `settle`; RpcUnavailable, RpcError.
+        Raises: SettlementMismatch when the chain tx is no call of `settle`; RpcUnavailable, also while the node does
+        not have the chain tx in the block of the log; RpcError.
         """
         found = await self.client.transaction(log.chain_tx_hash)
+        receipt = await self.client.receipt(log.chain_tx_hash)
         block = await self.client.block(log.block_number)
-        if found is None or block is None:
-            raise RpcUnavailable(f"the node does not know chain tx {log.chain_tx_hash}")
+        # A local chain that went back may have the chain tx elsewhere, and there it may have failed.
+        if found is None or block is None or receipt is None or receipt.block_hash != log.block_hash:
+            raise RpcUnavailable(f"the node does not have chain tx {log.chain_tx_hash} in block {log.block_number}")
         try:
             method, arguments = self.minter.decode_call(hex_bytes(found["input"]))
         except LookupError as problem:

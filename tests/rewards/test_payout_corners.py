@@ -91,6 +91,78 @@ async def test_a_reversed_reward_is_reversed_again_after_a_reorganisation(paid: 
     await paid.check_invariants(paid_story)
 
 
+async def test_refunded_in_full_around_a_failed_settlement_it_is_reversed_without_a_chain_tx(
+    paid: PaidWorld, paid_story: Story
+):
+    """The debt uses up the very reward it came from: nothing is left to mint, and it ends as any refunded reward."""
+    await paid_story.begin()
+    event = await paid_story.pay()
+    await paid.settle()
+    await paid.execute("UPDATE chain_intents SET gas_limit = 60000")
+    await paid_story.refund(event, 100_000)
+    for _ in range(5):
+        await paid.follow()
+        await paid.network.mine(3)
+        await paid.mend()
+    assert await paid.settled_statuses() == ["freed"]
+    assert await paid.settle()
+    assert {(row.status, row.minted_wei) for row in await paid.rewards()} == {("reversed", 0)}
+    assert len(await paid.published("rewards.reward.reversed.v1")) == 2
+    await paid.check_invariants(paid_story)
+
+
+async def test_a_freed_settlement_that_a_shortened_chain_carries_out_is_read_back(paid: PaidWorld, paid_story: Story):
+    """The local node loses its newest blocks with a kill, and with them the reason why the settlement had failed.
+
+    Until the indexer has noticed, it still has a log of the chain tx that had been mined, and now fails.
+    """
+    minter, rpc = paid.network.contracts.minter, paid.network.client.rpc
+    guardian = Account.from_key(paid.network.keys["guardian"]).address
+    await paid_story.begin()
+    await paid_story.pay()
+    await paid.settle()
+    await paid.reconcile()
+    await paid.network.mine(4)
+    kept = await paid.network.client.block()
+    assert kept is not None
+    await send_as(paid, guardian, minter, minter.encode("pause", kept.timestamp + 600))
+
+    async def freed(*before: str) -> bool:
+        await paid.follow()
+        await paid.network.mine(3)
+        await paid.mend()
+        return await paid.settled_statuses() == [*before, "freed"]
+
+    await eventually(freed, seconds=60, every=0.2)
+    await rpc.call("evm_increaseTime", 600)
+    await paid.network.mine()
+    await paid_story.pay()
+    await paid.payout()
+    await paid.network.mine(6)
+    await paid.follow()
+    assert await paid.settled_statuses() == ["freed", "minted"]
+    await paid.reconcile()
+    newest = await paid.network.client.block()
+    assert newest is not None
+    await rpc.call("anvil_rollback", newest.number - kept.number)
+    await eventually(lambda: freed("freed"), seconds=60, every=0.2)
+    await paid.mend()
+    assert {row.minted_wei for row in await paid.rewards()} == {0}
+
+    async def all_minted() -> bool:
+        await paid.reconcile()
+        await paid.mend()
+        await paid.settle()
+        await paid.follow()
+        await paid.network.mine(3)
+        return {row.minted_wei for row in await paid.rewards()} == {TWENTY}
+
+    await eventually(all_minted, seconds=60, every=0.2)
+    assert sorted(await paid.settled_statuses()) == ["freed", "freed", "minted", "minted"]
+    assert {row.status for row in await paid.rewards()} == {"minted"}
+    await paid.check_invariants(paid_story)
+
+
 async def test_what_is_read_back_is_charged_to_the_budget_of_its_time(paid: PaidWorld, paid_story: Story):
     """A restored database has forgotten the charge with the settlement: without it the budget would be spent twice."""
     await paid_story.begin()

@@ -15,9 +15,12 @@ from services.rewards.models import LANE
 from services.rewards.repository import facts, ledger, payouts, rewards
 from services.rewards.service import journal
 from services.rewards.service.journal import Place
-from services.rewards.service.refunds import reverse
+from services.rewards.service.refunds import reverse_refunded
 
 _SENT = frozenset({IntentState.SIGNED, IntentState.BROADCAST})
+_OVER = frozenset({"minted", "freed"})
+"""A freed settlement has given its numbers away: should a chain that went back carry it out after all, what it did is
+read back from the chain."""
 
 
 async def note_sent(session: Session) -> int:
@@ -41,7 +44,7 @@ async def note_sent(session: Session) -> int:
 async def note_included(session: Session, *, settlement_id: UUID, place: Place) -> None:
     """A block holds the settlement's chain tx: its rewards are `submitted`, if they were not before."""
     settlement = await payouts.lock_settlement(session, settlement_id)
-    if settlement.status == "minted":
+    if settlement.status in _OVER:
         return
     rows = await _lock_rows(session, settlement_id)
     now = utc_now()
@@ -55,7 +58,7 @@ async def note_included(session: Session, *, settlement_id: UUID, place: Place) 
 async def note_confirmed(session: Session, *, settlement_id: UUID, place: Place) -> None:
     """The block is N deep: ledger lines, `minted`, and the event, in this one unit of work. A second call is idle."""
     settlement = await payouts.lock_settlement(session, settlement_id)
-    if settlement.status == "minted":
+    if settlement.status in _OVER:
         return
     await payouts.update_settlement(session, settlement_id, status="minted", **asdict(place))
     await mint_settlement(session, settlement_id, place)
@@ -77,9 +80,7 @@ async def mint_settlement(session: Session, settlement_id: UUID, place: Place) -
     await ledger.insert_entries(session, entries, now)
     await rewards.mark_minted(session, settlement_id, minted_at=now, **asdict(place))
     await journal.write_steps(session, steps, now)
-    for row in rows:
-        if row.clawed_back_wei == row.amount_wei:
-            await reverse(session, row, now)
+    await reverse_refunded(session, rows, now)
 
 
 async def note_unconfirmed(session: Session, *, settlement_id: UUID) -> None:

@@ -29,6 +29,7 @@ from services.rewards.domain.states import Reason, Status
 from services.rewards.models import LANE
 from services.rewards.repository import facts, ledger, payouts, rewards, transactions
 from services.rewards.service import journal
+from services.rewards.service.refunds import reverse_refunded
 from services.rewards.service.review import hold_reward, review_rewards
 from services.rewards.service.terms import current_parameters
 
@@ -215,6 +216,7 @@ async def _settle_off_chain(session: Session, plan: Plan, now: datetime) -> None
         await ledger.insert_entries(session, [ledger.Entry(Code.OFFSET, -line.offset_wei, row)], now)
         step = journal.Step(row.id, "offset", "fully_offset", {"offset_wei": str(line.offset_wei)})
         await journal.write_steps(session, [step], now)
+    await reverse_refunded(session, list(rows.values()), now)
 
 
 def leaves_of(minter: str, numbered: Sequence[tuple[Any, int, Any]]) -> list[Leaf]:

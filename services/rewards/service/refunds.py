@@ -1,6 +1,6 @@
 """Refunds: before a reward is reserved they reduce or cancel it; afterwards they become a debt of its beneficiary."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
@@ -131,6 +131,13 @@ async def _claw_back(session: Session, row: Any, entitled_wei: int, now: datetim
     await rewards.update_reward(session, row.id, clawed_back_wei=row.clawed_back_wei + taken)
     data = {"amount_wei": str(-taken), "entitled_wei": str(entitled_wei)}
     await journal.write_steps(session, [journal.Step(row.id, "refund", "clawed_back", data)], now)
+
+
+async def reverse_refunded(session: Session, paid: Sequence[Any], now: datetime) -> None:
+    """Reverse those of the rewards paid just now of which refunds had taken back everything before."""
+    for row in paid:
+        if row.clawed_back_wei == row.amount_wei:
+            await reverse(session, row, now)
 
 
 async def reverse(session: Session, row: Any, now: datetime) -> None:
