@@ -8,14 +8,15 @@ BIN := .venv/bin
 RUN_DIR ?= .run
 COMPOSE ?= docker compose
 WORKERS ?= 3
+KAFKA_IF_ASKED = $(if $(BUS_URL),,$(if $(filter kafka,$(MODE)),kafka-tools))
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
-demo: run-tools ## the main job: start the network, play the story, serve (ONCE=1: end after it)
+demo: run-tools $(KAFKA_IF_ASKED) ## the main job: start the network, play the story, serve (ONCE=1: end after it; MODE=kafka)
 	@RUN_DIR=$(RUN_DIR) $(BIN)/python -m scripts.demo
 
-run: run-tools ## start the network without the story
+run: run-tools $(KAFKA_IF_ASKED) ## start the network without the story (MODE=kafka: on Apache Kafka)
 	@RUN_DIR=$(RUN_DIR) $(BIN)/python -m scripts.dev
 
 test: kafka-test-tools k8s-tools ## every test of every part (not the long ones)

@@ -119,11 +119,17 @@ class LocalKafka:
             self.kill()
             raise
 
-    def revive(self) -> bool:
-        """Start every broker again that has ended; True when one had. Raises: KafkaUnusable."""
+    def relaunch(self) -> bool:
+        """Start every broker again that has ended, without waiting until it serves; True when one had."""
         ended = [broker for broker in self.brokers if not broker.is_running]
         for broker in ended:
             broker.launch()
+        return bool(ended)
+
+    def revive(self) -> bool:
+        """The same, and wait until they serve. Raises: KafkaUnusable."""
+        ended = [broker for broker in self.brokers if not broker.is_running]
+        self.relaunch()
         for broker in ended:
             broker.wait()
         return bool(ended)

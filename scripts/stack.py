@@ -1,4 +1,4 @@
-"""The whole network on one machine: embedded PostgreSQL, the local chain, four services and the gateway.
+"""The whole network on one machine: embedded PostgreSQL, the bus, the local chain, four services and the gateway.
 
 What runs where is in `.run/endpoints.json` while it runs.
 """
@@ -20,11 +20,13 @@ from eth_account import Account
 from chassis import migrations
 from chassis.embedded_postgres import Cluster, PostgresUnusable, free_port, state_folder
 from chassis.http import HttpClient, HttpUnavailable
+from chassis.kafka_jars import KafkaUnusable
 from chassis.localchain import LocalChain, LocalChainError
 from chassis.testing import with_database
 from scripts.deploy_contracts import Deployment, deploy
 from scripts.processes import Managed, inherited, service_command, stop_all
 from scripts.secrets_file import Secrets, load_or_make, write_private
+from scripts.stack_bus import BusChoice, BusUnusable, StackBus
 
 ROOT = Path(__file__).resolve().parent.parent
 SERVICES = ("identity", "jobs", "rewards", "governance")
@@ -46,6 +48,8 @@ class Stack:
     """Each service as an api and a worker process, as an orchestrator runs them."""
 
     say: Callable[[str], None] = print
+    bus_choice: BusChoice = field(default_factory=BusChoice)
+    bus: StackBus = field(init=False)
     secrets: Secrets = field(init=False)
     deployment: Deployment = field(init=False)
     processes: dict[str, Managed] = field(default_factory=dict)
@@ -53,6 +57,10 @@ class Stack:
     _cluster: Cluster | None = None
     _chain: LocalChain | None = None
     _stopping: bool = False
+    _owns_folder: bool = False
+
+    def __post_init__(self) -> None:
+        self.bus = StackBus(self.run_folder, self.bus_choice, self.say)
 
     @property
     def gateway_url(self) -> str:
@@ -78,10 +86,12 @@ class Stack:
         try:
             self._prepare_folder()
             self._refuse_taken_port()
+            self.bus.launch()
             await self._start_database()
             await self._start_chain()
+            await self.bus.ready(self.dsns["events"])
             await self._start_services()
-        except (PostgresUnusable, LocalChainError) as error:
+        except (PostgresUnusable, LocalChainError, KafkaUnusable, BusUnusable) as error:
             raise StackUnusable(str(error)) from error
         except OSError as error:
             raise StackUnusable(self._explain(error)) from error
@@ -96,13 +106,14 @@ class Stack:
 
     def _prepare_folder(self) -> None:
         self.run_folder.mkdir(parents=True, exist_ok=True)
-        self.endpoints_path.unlink(missing_ok=True)
         lock = self.run_folder / "supervisor.pid"
         if lock.exists() and _is_supervisor(lock.read_text().strip()):
             raise StackUnusable(
                 f"the network of {self.run_folder} runs already (pid {lock.read_text().strip()}): stop it"
             )
         lock.write_text(str(os.getpid()))
+        self._owns_folder = True
+        self.endpoints_path.unlink(missing_ok=True)
         probe = self.run_folder / ".space"
         probe.write_bytes(b"\0" * 1_000_000)  # a full disk shows here, in one line
         probe.unlink()
@@ -197,7 +208,8 @@ class Stack:
         at = self.deployment["contracts"]
         ours = {
             "ENVIRONMENT": "development",
-            "BUS_URL": self.dsns["events"],
+            "BUS_URL": self.bus.url(self.dsns["events"]),
+            **self.bus.settings,
             "PUBLIC_URL": self.gateway_url,
             "INTERNAL_SECRET": self.secrets["internal_secret"],
             "CHAIN_RPC_URLS": self._chain.url,
@@ -241,17 +253,21 @@ class Stack:
     def _write_endpoints(self) -> None:
         assert self._chain is not None
         told = {
-            "mode": "embedded",
+            "mode": self.bus_choice.mode,
             "gateway": self.gateway_url,
             "services": {name: self.processes[name].url for name in SERVICES},
             "metrics": {name: f"{managed.url}/metrics" for name, managed in self.processes.items()},
             "pids": {name: managed.pid for name, managed in self.processes.items()},
-            "infrastructure": {"postgres": self._cluster.pid if self._cluster else None, "anvil": self._chain.pid},
+            "infrastructure": {
+                "postgres": self._cluster.pid if self._cluster else None,
+                "anvil": self._chain.pid,
+                **self.bus.pids,
+            },
             "rpc": self._chain.url,
             "chain_id": self.deployment["chain_id"],
             "contracts": self.deployment["contracts"],
             "dsn": self.dsns,
-            "kafka": None,
+            "kafka": self.bus.address,
             "admin": {"email": self.secrets["admin_email"], "password": self.secrets["admin_password"]},
         }
         write_private(self.endpoints_path, json.dumps(told, indent=2))
@@ -268,8 +284,8 @@ class Stack:
             await asyncio.sleep(RESTART_SECONDS)
 
     async def _revive_infrastructure(self) -> bool:
-        """Start the node or the database again if it has ended; True when one had."""
-        revived = False
+        """Start the broker, the node or the database again if it has ended; True when one had."""
+        revived = self.bus.relaunch()
         if self._chain is not None and not self._chain.is_running:
             self.say("the node ended; starting it again on its saved state")
             await self._chain.stop()
@@ -284,13 +300,16 @@ class Stack:
     async def stop(self) -> None:
         """Stop everything in the reverse order; what was committed stays for the next run."""
         self._stopping = True
-        self.endpoints_path.unlink(missing_ok=True)
+        if self._owns_folder:  # else another supervisor's network runs there
+            self.endpoints_path.unlink(missing_ok=True)
         await asyncio.to_thread(stop_all, list(self.processes.values()))
         if self._chain is not None:
             await self._chain.stop()
+        await self.bus.stop()
         if self._cluster is not None:
             await asyncio.to_thread(self._cluster.stop)
-        (self.run_folder / "supervisor.pid").unlink(missing_ok=True)
+        if self._owns_folder:
+            (self.run_folder / "supervisor.pid").unlink(missing_ok=True)
 
 
 def without_keys(environment: dict[str, str]) -> dict[str, str]:
