@@ -21,6 +21,11 @@ NAMING = {
 }
 
 
+FROZEN_SECONDS = 10
+"""A process that stands still in the middle of a unit of work (stopped, swapped out, cut off) loses it after so long:
+its locks must not hold up whoever has taken over."""
+
+
 def new_metadata() -> MetaData:
     """A MetaData with the naming convention that migrations rely on."""
     return MetaData(naming_convention=NAMING)
@@ -120,7 +125,10 @@ class Database:
             connect_args={
                 "timeout": 5,
                 "command_timeout": 60,
-                "server_settings": {"application_name": application_name},
+                "server_settings": {
+                    "application_name": application_name,
+                    "idle_in_transaction_session_timeout": str(FROZEN_SECONDS * 1000),
+                },
             },
         )
 

@@ -162,9 +162,11 @@ def _wake_relays() -> None:
         relay.wake()
 
 
+# The unit of work of a relay stands still for as long as the bus is slow, which may be more than others are given.
 CLAIM = text(
     """
-    SELECT shard, set_config('synchronous_commit', 'off', true), set_config('enable_sort', 'off', true)
+    SELECT shard, set_config('synchronous_commit', 'off', true), set_config('enable_sort', 'off', true),
+           set_config('idle_in_transaction_session_timeout', '30s', true)
     FROM generate_series(0, :last) AS shard
     WHERE (SELECT min(id) FROM outbox) IS NOT NULL AND pg_try_advisory_xact_lock(:lock, shard)
     """

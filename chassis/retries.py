@@ -10,9 +10,9 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from chassis.bus import BusUnavailable
 
-_PASSING_STATES = ("08", "40", "53", "55P03", "57P", "58")
-"""SQLSTATE prefixes: connection, rollback (deadlock, serialization), out of resources, lock not available,
-operator intervention (shutdown, starting up), system error. Source: PostgreSQL manual, appendix A."""
+_PASSING_STATES = ("08", "25P03", "40", "53", "55P03", "57P", "58")
+"""SQLSTATE prefixes: connection, idle for too long, rollback (deadlock, serialization), out of resources, lock not
+available, operator intervention (shutdown, starting up), system error. Source: PostgreSQL manual, appendix A."""
 
 
 def is_transient(error: BaseException) -> bool:
