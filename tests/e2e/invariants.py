@@ -11,16 +11,18 @@ from typing import Any
 from uuid import UUID
 
 import asyncpg
+from aiokafka import AIOKafkaConsumer
+from aiokafka import TopicPartition as KafkaPartition
 from eth_utils import keccak
 
 from chassis.bus import DEAD_LETTER_SUFFIX, Delivery, TopicPartition, bus_from_url, dead_letter_topic
 from chassis.decoding import Poison, decode
 from chassis.http import HttpClient
 from events.governance import GENESIS_PARAMETERS
-from events.registry import EVENTS, TOPICS
+from events.registry import EVENTS, PARTITIONS, TOPICS
 from services.jobs.handlers import subscriptions as jobs_subscriptions
 from services.rewards.handlers import subscriptions as rewards_subscriptions
-from tests.e2e.network import Endpoints
+from tests.e2e.network import Endpoints, bus_url
 
 SERVICES = ("identity", "jobs", "rewards", "governance")
 GROUPS = (jobs_subscriptions, rewards_subscriptions)
@@ -69,6 +71,25 @@ def sum_of(logs: list[dict[str, Any]]) -> int:
     return sum(int(entry["data"][2 + 64 : 2 + 128], 16) for entry in logs)
 
 
+async def times_of(topic: str, brokers: str) -> dict[tuple[str, int, int], float]:
+    """When each record of a topic was handed to Kafka, in Unix seconds: not after it was appended."""
+    consumer = AIOKafkaConsumer(bootstrap_servers=brokers, auto_offset_reset="earliest", enable_auto_commit=False)
+    await consumer.start()
+    try:
+        partitions = [KafkaPartition(topic, number) for number in range(PARTITIONS)]
+        consumer.assign(partitions)
+        left = {at: end for at, end in (await consumer.end_offsets(partitions)).items() if end}
+        found = {}
+        while left:
+            for at, records in (await consumer.getmany(timeout_ms=1_000)).items():
+                found |= {(topic, at.partition, record.offset): record.timestamp / 1_000 for record in records}
+                if await consumer.position(at) >= left.get(at, 0):
+                    left.pop(at, None)
+        return found
+    finally:
+        await consumer.stop()
+
+
 @dataclass(slots=True)
 class HeadWatch:
     """When the chain's head was last seen below each height: what comes before had fewer confirmations."""
@@ -84,6 +105,15 @@ class HeadWatch:
         return max((at for seen, at in self.below.items() if seen < number), default=0.0)
 
 
+async def rows_of(endpoints: Endpoints, service: str, query: str, *arguments: Any) -> list[asyncpg.Record]:
+    """What a service's database answers."""
+    connection = await asyncpg.connect(endpoints["dsn"][service])
+    try:
+        return list(await connection.fetch(query, *arguments))
+    finally:
+        await connection.close()
+
+
 class Inspection:
     """All that the checks read, read once."""
 
@@ -94,27 +124,26 @@ class Inspection:
         self.appended: dict[tuple[str, int, int], float] = {}
 
     async def rows(self, service: str, query: str, *arguments: Any) -> list[asyncpg.Record]:
-        connection = await asyncpg.connect(self.endpoints["dsn"][service])
-        try:
-            return list(await connection.fetch(query, *arguments))
-        finally:
-            await connection.close()
+        return await rows_of(self.endpoints, service, query, *arguments)
 
     async def value(self, service: str, query: str, *arguments: Any) -> Any:
         return (await self.rows(service, query, *arguments))[0][0]
 
     async def read_log(self) -> None:
         """Every record of every topic, in the order of its partition, and when it was appended."""
-        bus = bus_from_url(self.endpoints["dsn"]["events"])
+        bus = bus_from_url(bus_url(self.endpoints))
         dead = [dead_letter_topic(topic, group.group) for group in GROUPS for topic in group.topics()]
         try:
             for topic in (*TOPICS, *dead):
                 self.log[topic] = [delivery async for delivery in bus.read(topic, start=0, follow=False)]
         finally:
             await bus.close()
-        query = """SELECT t.name, r.partition, r."offset", extract(epoch FROM r.appended_at)::float8
-                   FROM log_record r JOIN log_topic t ON t.id = r.topic_id"""
-        self.appended = {(row[0], row[1], row[2]): row[3] for row in await self.rows("events", query)}
+        if self.endpoints["kafka"]:
+            self.appended = await times_of("rewards.reward", self.endpoints["kafka"])
+        else:
+            query = """SELECT t.name, r.partition, r."offset", extract(epoch FROM r.appended_at)::float8
+                       FROM log_record r JOIN log_topic t ON t.id = r.topic_id"""
+            self.appended = {(row[0], row[1], row[2]): row[3] for row in await self.rows("events", query)}
 
     def events(self, topic: str) -> list[tuple[Delivery, Any]]:
         """The first delivery of each true event of a topic, with its envelope."""

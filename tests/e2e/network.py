@@ -15,6 +15,8 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 CLOSING = re.compile(r"DEMO OK difference_wei=0 minted_wei=40000000000000000000 seconds=\d+")
 
+NOT_INHERITED = {"TEST_POSTGRES_DSN", "ONCE", "MODE", "BUS_URL", "KAFKA_BROKERS"}
+
 Endpoints = dict[str, Any]
 
 
@@ -24,8 +26,13 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def bus_url(endpoints: Endpoints) -> str:
+    """The bus of a running network."""
+    return f"kafka://{endpoints['kafka']}" if endpoints["kafka"] else str(endpoints["dsn"]["events"])
+
+
 def environment(run_folder: Path, port: int, **more: str) -> dict[str, str]:
-    inherited = {name: value for name, value in os.environ.items() if name not in {"TEST_POSTGRES_DSN", "ONCE"}}
+    inherited = {name: value for name, value in os.environ.items() if name not in NOT_INHERITED}
     ballot = {"GOVERNANCE_VOTING_DELAY_SECONDS": "1", "GOVERNANCE_VOTING_PERIOD_SECONDS": "10"}
     return {**inherited, **ballot, "RUN_DIR": str(run_folder), "GATEWAY_PORT": str(port), **more}
 
@@ -48,11 +55,15 @@ class Network:
         os.kill(self.endpoints["pids"][name], signal.SIGKILL)
 
     def kill_dependency(self, name: str) -> None:
-        """SIGKILL PostgreSQL or the node."""
+        """SIGKILL PostgreSQL, the node or a broker."""
         os.kill(int(self.endpoints["infrastructure"][name]), signal.SIGKILL)
 
+    def restart_dependency(self, name: str) -> None:
+        """SIGTERM to a broker, as for an upgrade: the supervisor starts it again."""
+        os.kill(int(self.endpoints["infrastructure"][name]), signal.SIGTERM)
+
     def freeze(self, name: str) -> None:
-        """Stop PostgreSQL or the node from running, as a machine that hangs."""
+        """Stop PostgreSQL, the node or a broker from running, as a machine that hangs."""
         for pid in self._family(name):
             os.kill(pid, signal.SIGSTOP)
 

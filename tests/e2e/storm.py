@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from chassis.bus import Bus, BusUnavailable, Record, bus_from_url
 from events.registry import TOPICS
 from tests.e2e.invariants import HeadWatch, Node
-from tests.e2e.network import Network
+from tests.e2e.network import Network, bus_url
 
 STORM_SECONDS = 60.0
 PROCESSES = ("identity", "jobs", "rewards", "governance", "gateway")
@@ -98,7 +98,7 @@ async def watch_head(node: Node, heads: HeadWatch) -> None:
 @asynccontextmanager
 async def bus_of(network: Network) -> AsyncIterator[Bus]:
     """The running network's bus."""
-    bus = bus_from_url(network.endpoints["dsn"]["events"])
+    bus = bus_from_url(bus_url(network.endpoints))
     try:
         yield bus
     finally:

@@ -19,6 +19,12 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
 PROCESSES = ("identity", "jobs", "rewards", "governance", "gateway")
 
 
+@pytest.fixture(scope="module", params=["embedded", pytest.param("kafka", marks=[pytest.mark.kafka, pytest.mark.long])])
+def mode(request: pytest.FixtureRequest) -> str:
+    """On either bus."""
+    return str(request.param)
+
+
 @asynccontextmanager
 async def story_of(network: Network) -> AsyncIterator[Story]:
     told = network.endpoints

@@ -19,7 +19,7 @@ from events.registry import PARTITIONS
 from scripts.api import Api, eventually
 from scripts.story import Story
 from tests.e2e.invariants import Node, check_all
-from tests.e2e.network import ROOT, Network
+from tests.e2e.network import ROOT, Network, bus_url
 from tests.e2e.storm import bus_of
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(420)]
@@ -113,7 +113,7 @@ async def publish_at_once(network: Network, poisons: list[Poison]) -> None:
 async def publish(network: Network, key: str | None, value: bytes) -> None:
     """`python -m scripts.events publish`, as an operator would."""
     named = ["--null-key"] if key is None else [key]
-    command = ["-m", "scripts.events", "publish", TOPIC, *named, "--bus-url", network.endpoints["dsn"]["events"]]
+    command = ["-m", "scripts.events", "publish", TOPIC, *named, "--bus-url", bus_url(network.endpoints)]
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, *command), cwd=ROOT, env={**os.environ}, stdin=asyncio.subprocess.PIPE
     )
