@@ -5,7 +5,7 @@ import contextlib
 import os
 import re
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -75,7 +75,7 @@ async def second_set(network: Network, http: HttpClient) -> AsyncIterator[Replic
 
 
 @contextlib.contextmanager
-def frozen(pid: int) -> "contextlib.AbstractContextManager[None]":
+def frozen(pid: int) -> Iterator[None]:
     """SIGSTOP a process for as long as the block runs."""
     os.kill(pid, signal.SIGSTOP)
     try:
