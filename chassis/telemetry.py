@@ -43,10 +43,15 @@ def configure_logging(level: str, *, service: str) -> None:
             structlog.processors.JSONRenderer(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level.upper())),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=_standard_error,
         cache_logger_on_first_use=False,
     )
     structlog.contextvars.bind_contextvars(service=service)
+
+
+def _standard_error(*_names: object) -> structlog.PrintLogger:
+    """Standard error as it is at each line: who redirects it for a while may close what it was meanwhile."""
+    return structlog.PrintLogger(sys.stderr)
 
 
 def _add_ids(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
