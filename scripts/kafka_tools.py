@@ -6,6 +6,7 @@ As root on Debian a missing Java or Maven is installed first (CI's machine may b
 import os
 import shutil
 import subprocess
+import sys
 
 from chassis.kafka_jars import REASON_FILE, KafkaUnusable, ensure_jars, find_java
 
@@ -15,8 +16,11 @@ JAVA_PACKAGES = ("openjdk-17-jre-headless", "openjdk-21-jre-headless", "openjdk-
 _APT_SECONDS = 600
 
 
-def main() -> None:
-    """Install what is missing if that is allowed here, fetch the jars, keep or remove the reason file."""
+def main(*, quiet: bool = False) -> None:
+    """Install what is missing if that is allowed here, fetch the jars, keep or remove the reason file.
+
+    `quiet`: leave it to others to tell the reason.
+    """
     install_missing()
     REASON_FILE.parent.mkdir(exist_ok=True)
     try:
@@ -24,7 +28,8 @@ def main() -> None:
         ensure_jars()
     except KafkaUnusable as error:
         REASON_FILE.write_text(f"{error}\n")
-        print(f"Kafka cannot run here: {error}")
+        if not quiet:
+            print(f"Kafka cannot run here: {error}")
     else:
         REASON_FILE.unlink(missing_ok=True)
 
@@ -73,4 +78,4 @@ def _apt(command: str, *arguments: str) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(quiet="--quiet" in sys.argv[1:])

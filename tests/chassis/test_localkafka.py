@@ -203,6 +203,8 @@ class TestMissing:
         monkeypatch.setattr(kafka_tools, "REASON_FILE", reason)
         monkeypatch.setattr(kafka_tools, "install_missing", lambda: None)
         monkeypatch.setenv("JAVA_HOME", str(tmp_path))
+        kafka_tools.main(quiet=True)
+        assert capsys.readouterr().out == ""
         kafka_tools.main()
         assert reason.read_text().startswith("Java is missing")
         assert "Kafka cannot run here: Java is missing" in capsys.readouterr().out

@@ -12,8 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[2]
 CLOSING = re.compile(r"DEMO OK difference_wei=0 minted_wei=40000000000000000000 seconds=\d+")
+
+BOTH_MODES = ["embedded", pytest.param("kafka", marks=[pytest.mark.kafka, pytest.mark.long])]
+"""Parameters of a module's `mode` that runs on either bus."""
 
 NOT_INHERITED = {"TEST_POSTGRES_DSN", "ONCE", "MODE", "BUS_URL", "KAFKA_BROKERS"}
 

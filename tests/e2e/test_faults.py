@@ -12,14 +12,14 @@ import pytest
 from chassis.http import HttpClient
 from scripts.api import Api
 from scripts.story import Story
-from tests.e2e.network import Network
+from tests.e2e.network import BOTH_MODES, Network
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
 
 PROCESSES = ("identity", "jobs", "rewards", "governance", "gateway")
 
 
-@pytest.fixture(scope="module", params=["embedded", pytest.param("kafka", marks=[pytest.mark.kafka, pytest.mark.long])])
+@pytest.fixture(scope="module", params=BOTH_MODES)
 def mode(request: pytest.FixtureRequest) -> str:
     """On either bus."""
     return str(request.param)

@@ -19,7 +19,7 @@ from events.registry import PARTITIONS
 from scripts.api import Api, eventually
 from scripts.story import Story
 from tests.e2e.invariants import Node, check_all
-from tests.e2e.network import ROOT, Network, bus_url
+from tests.e2e.network import BOTH_MODES, ROOT, Network, bus_url
 from tests.e2e.storm import bus_of
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(420)]
@@ -30,6 +30,12 @@ UNCONFIRMED = "the jobs service does not confirm this transaction"
 
 Poison = tuple[str | None, bytes, str]
 """Key, value, and what the reason must say."""
+
+
+@pytest.fixture(scope="module", params=BOTH_MODES)
+def mode(request: pytest.FixtureRequest) -> str:
+    """On either bus."""
+    return str(request.param)
 
 
 def completed(transaction_id: str, **changed: Any) -> dict[str, Any]:

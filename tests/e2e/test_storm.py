@@ -10,7 +10,7 @@ import pytest
 from chassis.http import HttpClient
 from scripts.api import Api, eventually
 from tests.e2e.invariants import HeadWatch, Node, check_all, copies_of
-from tests.e2e.network import Network
+from tests.e2e.network import BOTH_MODES, Network
 from tests.e2e.storm import PROCESSES, STORM_SECONDS, Echo, bus_of, kill_every, watch_head
 from tests.e2e.work import SEED, all_owed, at_rest, audited, during, engage, everything_read, exact, meet, minted
 
@@ -21,7 +21,7 @@ INVOICES = 20
 KILL_SECONDS = 3.0
 
 
-@pytest.fixture(scope="module", params=["embedded", pytest.param("kafka", marks=[pytest.mark.kafka, pytest.mark.long])])
+@pytest.fixture(scope="module", params=BOTH_MODES)
 def mode(request: pytest.FixtureRequest) -> str:
     """On either bus."""
     return str(request.param)
