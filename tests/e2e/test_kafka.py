@@ -138,6 +138,7 @@ async def test_a_replay_of_all_topics_changes_nothing(network: Network) -> None:
         for group, subscriptions in (("jobs", jobs_subscriptions), ("rewards", rewards_subscriptions)):
             seen = await consumed(http, network.endpoints["services"][group])
             replayed = sum(end for at, end in ends.items() if at.topic in subscriptions.topics())
-            assert sum(seen.values()) >= replayed > 0, seen
+            assert sum(seen.values()) >= replayed, seen
             assert "done" not in seen
+            assert replayed > 100 or group == "jobs"  # to which only a change of parameters matters
         await check_all(network.endpoints, http)
