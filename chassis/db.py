@@ -23,7 +23,8 @@ NAMING = {
 
 FROZEN_SECONDS = 10
 """A process that stands still in the middle of a unit of work (stopped, swapped out, cut off) loses it after so long:
-its locks must not hold up whoever has taken over."""
+its locks must not hold up whoever has taken over. Nobody waits longer than that for a lock either, or the units of work
+of such a process would inherit the locks from each other, one after the other."""
 
 
 def new_metadata() -> MetaData:
@@ -127,7 +128,8 @@ class Database:
                 "command_timeout": 60,
                 "server_settings": {
                     "application_name": application_name,
-                    "idle_in_transaction_session_timeout": str(FROZEN_SECONDS * 1000),
+                    "idle_in_transaction_session_timeout": f"{FROZEN_SECONDS}s",
+                    "lock_timeout": f"{FROZEN_SECONDS}s",
                 },
             },
         )
