@@ -19,9 +19,9 @@ from scripts.backup import raise_sequences
 from scripts.story import Story, difference_wei
 from tests.e2e.collector import Collector, Seen, collecting
 from tests.e2e.invariants import Node, check_all
-from tests.e2e.network import ROOT, Network, start
+from tests.e2e.network import ROOT, Network, bus_url, start
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(500)]
+pytestmark = [pytest.mark.e2e, pytest.mark.kafka, pytest.mark.timeout(500)]
 SERVICES = ("identity", "jobs", "rewards", "governance")
 PAY = "POST /v1/invoices/{invoice_id}/payments"
 
@@ -33,10 +33,16 @@ def collector() -> Iterator[Collector]:
 
 
 @pytest.fixture(scope="module")
-def network(run_folder: Path, collector: Collector) -> Iterator[Network]:
+def mode() -> str:
+    """The bus that deployments have."""
+    return "kafka"
+
+
+@pytest.fixture(scope="module")
+def network(run_folder: Path, collector: Collector, mode: str) -> Iterator[Network]:
     """The network in api and worker processes, which tell the collector of their spans."""
     more = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url, "OTEL_BSP_SCHEDULE_DELAY": "300"}
-    running = start(run_folder, ROLES="split", **more)
+    running = start(run_folder, MODE=mode, ROLES="split", **more)
     yield running
     assert running.stop() == 0
 
@@ -149,7 +155,7 @@ async def test_an_old_copy_of_the_rewards_database_is_restored(network: Network,
     node = Node(network.endpoints["rpc"], story.api.http)
     assert await difference_wei(story.api, await node.block_number("finalized")) == 0
     await invariants_hold(network, story)
-    bus = bus_from_url(network.endpoints["dsn"]["events"])
+    bus = bus_from_url(bus_url(network.endpoints))
     assert await raise_sequences(network.endpoints["dsn"]["rewards"], "rewards", bus) == 0
     await bus.close()
 
