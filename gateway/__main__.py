@@ -3,9 +3,30 @@
 import sys
 
 from chassis.serve import cannot_start, serve
-from gateway.app import create_gateway
+from chassis.telemetry import log
+from gateway import lane
+from gateway.app import Gateway, create_gateway
 from gateway.protocol import EdgeProtocol
 from gateway.settings import GatewaySettings
+
+
+def protocol_of(gateway: Gateway) -> type[EdgeProtocol]:
+    """The class of the gateway's client connections, by its settings and by what uvicorn is installed."""
+    settings = gateway.settings
+    base: type[EdgeProtocol] = EdgeProtocol
+    if settings.data_plane == "lane":
+        reason = lane.why_not()
+        if reason is None:
+            base = lane.LaneProtocol
+        else:
+            log.warning("lane_unusable", reason=reason, data_plane="asgi")
+    limits = {
+        "gateway": gateway,
+        "max_header_bytes": settings.max_header_bytes + settings.max_target_bytes,
+        "head_seconds": settings.head_seconds,
+        "stall_seconds": settings.stall_seconds,
+    }
+    return type("ClientConnection", (base,), limits)
 
 
 def main() -> int:
@@ -15,15 +36,12 @@ def main() -> int:
         gateway = create_gateway(settings)
     except (ValueError, OSError) as error:
         return cannot_start("gateway", error)
-    EdgeProtocol.max_header_bytes = settings.max_header_bytes + settings.max_target_bytes
-    EdgeProtocol.head_seconds = settings.head_seconds
-    EdgeProtocol.stall_seconds = settings.stall_seconds
     return serve(
         gateway,
         settings,
         gateway.lifecycle,
         name="gateway",
-        http=EdgeProtocol,
+        http=protocol_of(gateway),
         timeout_keep_alive=settings.keep_alive_seconds,
     )
 

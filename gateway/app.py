@@ -20,11 +20,13 @@ from chassis.http import HttpClient
 from chassis.lifecycle import Lifecycle
 from chassis.telemetry import REQUEST_SECONDS, REQUESTS, configure_logging
 from chassis.upstreams import PoolLimits, UpstreamPool
+from chassis.upstreams.connection import Connection
 from gateway.access_log import AccessLog
 from gateway.answers import send_problem
 from gateway.edge import Edge, Inbound
 from gateway.errors import ClientGone, MethodNotAllowed
 from gateway.guard import Guard
+from gateway.lane import ADMITTED
 from gateway.limits import RateLimiter
 from gateway.proxy import Proxy
 from gateway.routes import Readiness, build_surface
@@ -41,8 +43,8 @@ class Gateway:
         self.settings = settings
         self.lifecycle = Lifecycle()
         self._token_source = token_source
-        self._table = RouteTable(operations_of(json.loads(document)))
-        self._edge = Edge(settings)
+        self.table = RouteTable(operations_of(json.loads(document)))
+        self.edge = Edge(settings)
         self._tokens = RateLimiter(settings.rate_limit)
         self._addresses = RateLimiter(settings.address_rate_limit or settings.rate_limit)
         self._in_flight = 0
@@ -102,8 +104,8 @@ class Gateway:
             await send({"type": "websocket.close", "code": 1000})
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
-        inbound = self._edge.read(scope)
-        operations = self._table.find(inbound.raw_path)
+        inbound = self.edge.read(scope)
+        operations = self.table.find(inbound.raw_path)
         if operations is None and inbound.fault is None:
             await self._surface(scope, receive, send)
             return
@@ -119,7 +121,8 @@ class Gateway:
             assert operation
             if self._in_flight > self.settings.max_in_flight:
                 raise Unavailable("Too many requests are under way", code="overloaded")
-            await self._guard.admit(inbound, operation)
+            if ADMITTED not in scope:
+                await self._guard.admit(inbound, operation)
             status = await self._proxy.forward(inbound, operation, receive, send)
         except DomainError as error:
             status = error.status
@@ -127,10 +130,33 @@ class Gateway:
         except ClientGone:
             status = 499
         finally:
-            self._in_flight -= 1
-            self._observe(inbound, operation.path if operation else "unmatched", status, time.perf_counter() - started)
+            self.leave(inbound, operation.path if operation else "unmatched", status, time.perf_counter() - started)
 
-    def _observe(self, inbound: Inbound, route: str, status: int, seconds: float) -> None:
+    def enter(self, inbound: Inbound, operation: Operation) -> Connection | None:
+        """Let a request in that needs nothing to be waited for; the idle connection to send it on.
+
+        None when something has to be waited for or is wrong. Whoever got a connection calls `leave`.
+        """
+        if self._guard is None or self._in_flight >= self.settings.max_in_flight:
+            return None
+        connection = self._proxy.idle_connection(operation)
+        if connection is None:
+            return None
+        if not self._guard.admit_at_once(inbound, operation):
+            connection.give_back()
+            return None
+        self._in_flight += 1
+        return connection
+
+    def turn_back(self, connection: Connection | None) -> None:
+        """Forget that a request was let in by `enter`: it goes another way."""
+        self._in_flight -= 1
+        if connection is not None:
+            connection.give_back()
+
+    def leave(self, inbound: Inbound, route: str, status: int, seconds: float) -> None:
+        """A request that was let in has been answered: count, time and log it."""
+        self._in_flight -= 1
         method = inbound.method if inbound.method in _METHODS else "other"
         _requests(method, route, status).inc()
         _seconds(route).observe(seconds)

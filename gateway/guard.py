@@ -39,6 +39,14 @@ class Guard:
             raise
         _spend(self._tokens, principal)
 
+    def admit_at_once(self, inbound: Inbound, operation: Operation) -> bool:
+        """True if the request may go on; False, with nothing spent, when `admit` has to look closer."""
+        if inbound.authorization is None or operation.ignores_token:
+            return not operation.needs_token and self._addresses.take(inbound.client) == 0.0
+        token = bearer_of({"authorization": inbound.authorization.decode("latin-1")}) or ""
+        principal = self._authenticator.verify_known(token)
+        return principal is not None and self._tokens.take(principal.session_id) == 0.0
+
     async def _verify(self, token: str) -> object:
         """The session of the token; waits a little for identity when it is being restarted."""
         loop = asyncio.get_running_loop()

@@ -64,13 +64,17 @@ class EdgeProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """The header is complete; what comes as trailers after the body is dropped."""
+        self.end_head()
+        super().on_headers_complete()
+        self.headers = []
+
+    def end_head(self) -> None:
+        """The header came in time."""
         self._in_head = False
         self._in_body = True
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None
-        super().on_headers_complete()
-        self.headers = []
 
     def on_message_complete(self) -> None:
         """The body is complete."""

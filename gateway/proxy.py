@@ -2,12 +2,10 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import suppress
-from http import HTTPStatus
 
 from starlette.types import Receive, Send
 
-from chassis.errors import DomainError, Unavailable
+from chassis.errors import DomainError
 from chassis.upstreams import (
     Origin,
     UpstreamBroken,
@@ -16,18 +14,16 @@ from chassis.upstreams import (
     UpstreamPool,
     UpstreamRequest,
     UpstreamResponse,
-    UpstreamTimeout,
     UpstreamUnreachable,
 )
-from chassis.upstreams.messages import WRITTEN_HERE
-from gateway.answers import send_problem
+from chassis.upstreams.connection import Connection
+from gateway.answers import as_problem, is_plain_text, returned_headers, send_problem, unavailable
 from gateway.bodies import InboundBody
 from gateway.edge import Inbound
 from gateway.errors import ClientGone
 from gateway.settings import GatewaySettings
 from gateway.table import Operation
 
-_NOT_RETURNED = (WRITTEN_HERE - {b"content-length"}) | {b"server", b"date", b"x-request-id", b"traceparent"}
 _FIRST_PAUSE_SECONDS = 0.05
 _LONGEST_PAUSE_SECONDS = 0.4
 _WATCH_AFTER_SECONDS = 0.25
@@ -72,7 +68,12 @@ class Proxy:
                     raise
                 raise ClientGone from None
             except UpstreamError as error:
-                raise _unavailable(operation, request, error) from error
+                raise unavailable(operation.service, error, repeatable=request.repeatable) from error
+
+    def idle_connection(self, operation: Operation) -> Connection | None:
+        """A connection to the operation's service that can be written to at once."""
+        careful = operation.method != "GET"
+        return self._pool.take_idle(self._origins[operation.service], careful=careful)
 
     async def _send(self, origin: Origin, request: UpstreamRequest) -> UpstreamResponse:
         """Send; while the service is away, try again if nothing was sent or sending twice does no harm."""
@@ -136,18 +137,12 @@ class _Watch:
 
 async def _relay(inbound: Inbound, answer: UpstreamResponse, send: Send) -> int:
     status = answer.status
-    if status >= 400 and _is_plain_text(answer):  # the server's own error, not the application's
+    if status >= 400 and is_plain_text(answer.headers):  # the server's own error, not the application's
         answer.close()
-        await send_problem(inbound, _as_problem(status), send)
+        await send_problem(inbound, as_problem(status), send)
         return status
     without_body = inbound.method == "HEAD" or status in (204, 304)
-    headers = [pair for pair in answer.headers if pair[0] not in _NOT_RETURNED]
-    if status in (204, 304):
-        headers = [pair for pair in headers if pair[0] != b"content-length"]
-    headers.append((b"x-request-id", inbound.request_id.encode("ascii")))
-    headers.append((b"traceparent", inbound.traceparent.encode("ascii")))
-    if inbound.close:
-        headers.append((b"connection", b"close"))
+    headers = returned_headers(inbound, status, answer.headers)
     await send({"type": "http.response.start", "status": status, "headers": headers})
     if answer.done or without_body:
         await send({"type": "http.response.body", "body": b"" if without_body else answer.take()})
@@ -159,33 +154,3 @@ async def _relay(inbound: Inbound, answer: UpstreamResponse, send: Send) -> int:
         return 0  # the answer has begun: all that is left is to end the connection without completing it
     await send({"type": "http.response.body", "body": b""})
     return status
-
-
-def _is_plain_text(answer: UpstreamResponse) -> bool:
-    for name, value in answer.headers:
-        if name == b"content-type":
-            return value.startswith(b"text/plain")
-    return True
-
-
-def _as_problem(status: int) -> DomainError:
-    phrase = "Error"
-    with suppress(ValueError):
-        phrase = HTTPStatus(status).phrase
-    code = phrase.lower().replace(" ", "_").replace("-", "_")
-    error = DomainError(f"The service could not take the request: {phrase}", code=code)
-    error.status, error.title = status, phrase
-    return error
-
-
-def _unavailable(operation: Operation, request: UpstreamRequest, error: UpstreamError) -> Unavailable:
-    if isinstance(error, UpstreamUnreachable):
-        return Unavailable(f"The {operation.service} service cannot be reached", code="upstream_unavailable")
-    code = "upstream_timeout" if isinstance(error, UpstreamTimeout) else "upstream_broken"
-    if request.repeatable:
-        return Unavailable(f"The {operation.service} service did not answer", code=code)
-    return Unavailable(
-        f"The {operation.service} service did not answer; whether it did the work is unknown. "
-        "Send the same request with the same Idempotency-Key again",
-        code=code,
-    )

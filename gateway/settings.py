@@ -1,7 +1,7 @@
 """The gateway's settings, `GATEWAY_*` in the environment; where the services are comes from the shared ones."""
 
 from ipaddress import IPv4Network, IPv6Network, ip_network
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 from pydantic_settings import NoDecode, SettingsConfigDict
@@ -48,6 +48,8 @@ class GatewaySettings(ServiceSettings):
 
     keep_alive_seconds: int = Field(75, ge=1)
     access_log: bool = True
+    data_plane: Literal["lane", "asgi"] = "lane"
+    """How requests go to the services: below ASGI where they can, or through ASGI always."""
 
     @field_validator("trusted_proxies", mode="before")
     @classmethod

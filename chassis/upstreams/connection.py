@@ -61,27 +61,32 @@ class Connection(asyncio.Protocol):
 
     async def exchange(self, request: UpstreamRequest) -> UpstreamResponse:
         """Send `request` and wait for the answer's head. Raises: UpstreamError, or what the body raises."""
-        response = self._response = UpstreamResponse(self)
-        self._raw_bytes = 0
-        self._header_bytes = 0
-        self._without_body = request.method == b"HEAD"
-        self._until_eof = False
-        self._expect_progress(self._limits.first_byte_seconds)
+        response = UpstreamResponse(self)
         try:
             head = encode_head(request, self.origin.authority)
             if isinstance(request.body, bytes):
-                self._transport.write(head + request.body if request.body else head)
+                self.begin(response, head + request.body, method=request.method)
             else:
-                self._pump = self._loop.create_task(self._send_body(head, request.body, request.content_length))
+                self.begin(response, head, method=request.method)
+                self._pump = self._loop.create_task(self._send_body(request.body, request.content_length))
             await response.head()
         except BaseException:
             self.close()
             raise
         return response
 
-    async def _send_body(self, head: bytes, body: AsyncIterable[bytes], length: int | None) -> None:
+    def begin(self, response: UpstreamResponse, message: bytes, *, method: bytes) -> None:
+        """Send `message`; what comes back goes to `response`."""
+        self._response = response
+        self._raw_bytes = 0
+        self._header_bytes = 0
+        self._without_body = method == b"HEAD"
+        self._until_eof = False
+        self._expect_progress(self._limits.first_byte_seconds)
+        self._transport.write(message)
+
+    async def _send_body(self, body: AsyncIterable[bytes], length: int | None) -> None:
         sent = 0
-        self._transport.write(head)
         self.deadline = _NEVER  # the body's source has its own deadline
         try:
             async for part in body:
@@ -108,6 +113,10 @@ class Connection(asyncio.Protocol):
             await self._writable
             self.deadline = _NEVER
 
+    def give_back(self) -> None:
+        """Return a connection that was taken and not used."""
+        self._pool.on_idle(self)
+
     def on_taken(self, response: UpstreamResponse) -> None:
         """Go on reading if the buffer of this connection's answer was full."""
         if self._reading_paused and response is self._response and not self.lost:
@@ -130,7 +139,7 @@ class Connection(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
-        """Parse; hand the connection back once the answer is complete."""
+        """Parse; hand the connection back once the answer is complete; then let the reader look."""
         response = self._response
         if response is None:
             self.close()  # nothing was asked
@@ -142,14 +151,15 @@ class Connection(asyncio.Protocol):
             return
         if response.done:
             self._finish()
-            return
-        if response.head_done:
+        elif response.head_done:
             if not self._reading_paused:
                 self._expect_progress(self._limits.idle_seconds)
+        else:
+            self._raw_bytes += len(data)
+            if max(self._raw_bytes, self._header_bytes) > self._limits.max_head_bytes:
+                self._fail(UpstreamMalformed("the header of the answer is too large"))
             return
-        self._raw_bytes += len(data)
-        if max(self._raw_bytes, self._header_bytes) > self._limits.max_head_bytes:
-            self._fail(UpstreamMalformed("the header of the answer is too large"))
+        response.wake()
 
     def eof_received(self) -> None:
         """An answer without a length ends here."""
@@ -207,7 +217,6 @@ class Connection(asyncio.Protocol):
         if self._without_body:  # the parser does not know that the request was a HEAD
             self._parser = httptools.HttpResponseParser(self)
             response.done = True
-        response.wake()
 
     def on_body(self, body: bytes) -> None:
         """Keep a part of the body, and stop reading while the buffer is full."""
@@ -219,14 +228,12 @@ class Connection(asyncio.Protocol):
             self._reading_paused = True
             self.deadline = _NEVER  # now the reader is the slow one
             self._transport.pause_reading()
-        response.wake()
 
     def on_message_complete(self) -> None:
         """The answer is complete, unless it was an interim one."""
         response = self._response
         if response is not None and response.head_done:
             response.done = True
-            response.wake()
 
     # --- the end of an exchange -----------------------------------------------------------------------------------
 

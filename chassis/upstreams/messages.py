@@ -98,15 +98,24 @@ def encode_head(request: UpstreamRequest, authority: bytes) -> bytes:
 
     Raises: ValueError when the method, target or a header would break out of its line.
     """
-    lines = [b"%b %b HTTP/1.1\r\nhost: %b\r\n" % (request.method, request.target, authority)]
-    lines += [b"%b: %b\r\n" % pair for pair in request.headers if pair[0].lower() not in WRITTEN_HERE]
+    framing = b""
     if not isinstance(request.body, bytes):
         length = request.content_length
-        lines.append(b"transfer-encoding: chunked\r\n" if length is None else b"content-length: %d\r\n" % length)
+        framing = b"transfer-encoding: chunked\r\n" if length is None else b"content-length: %d\r\n" % length
     elif request.body or request.method not in SAFE_METHODS:
-        lines.append(b"content-length: %d\r\n" % len(request.body))
-    head = b"".join(lines)
+        framing = b"content-length: %d\r\n" % len(request.body)
+    return write_head(request.method, request.target, request.headers, framing, authority)
+
+
+def write_head(method: bytes, target: bytes, headers: Headers, framing: bytes, authority: bytes) -> bytes:
+    """A request's head; `framing` is its header of framing, or empty. Raises: ValueError, as `encode_head`."""
+    lines = [b"%b %b HTTP/1.1\r\nhost: %b\r\n" % (method, target, authority)]
+    lines += [b"%b: %b\r\n" % pair for pair in headers if pair[0].lower() not in WRITTEN_HERE]
     breaks = len(lines) + 1
+    if framing:
+        lines.append(framing)
+        breaks += 1
+    head = b"".join(lines)
     if head.count(b"\n") != breaks or head.count(b"\r") != breaks or b"\0" in head or lines[0].count(b" ") != 3:
         raise ValueError("a header or the target of an upstream request contains a line break, NUL or space")
     return head + b"\r\n"

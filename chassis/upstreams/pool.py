@@ -67,16 +67,31 @@ class UpstreamPool:
         lane = self._lanes.get(origin)
         return (lane.open, len(lane.idle)) if lane else (0, 0)
 
+    def take_idle(self, origin: Origin, *, careful: bool) -> Connection | None:
+        """A connection that is open and idle, to be used at once; None when there is none.
+
+        `careful` looks in the kernel whether the upstream has closed it: for what must not be sent twice.
+        """
+        lane = self._lanes.get(origin)
+        return None if lane is None else self._take(lane, careful=careful)
+
+    @staticmethod
+    def _take(lane: _Lane, *, careful: bool) -> Connection | None:
+        while lane.idle:
+            connection = lane.idle.pop()
+            if connection.usable and not (careful and not connection.is_quiet()):
+                return connection
+            connection.close()
+        return None
+
     # --- handing out ----------------------------------------------------------------------------------------------
 
     async def _acquire(self, origin: Origin, *, careful: bool) -> Connection:
         lane = self._lanes.setdefault(origin, _Lane())
         while True:
-            while lane.idle:
-                connection = lane.idle.pop()
-                if connection.usable and not (careful and not connection.is_quiet()):
-                    return connection
-                connection.close()
+            connection = self._take(lane, careful=careful)
+            if connection is not None:
+                return connection
             if lane.open < self.limits.max_connections:
                 return await self._connect(origin, lane)
             handed = await self._wait(origin, lane)

@@ -12,8 +12,8 @@ import uvicorn
 from starlette.types import Message, Receive, Scope, Send
 
 from chassis.testing import TokenMint
+from gateway.__main__ import protocol_of
 from gateway.app import Gateway, create_gateway
-from gateway.protocol import EdgeProtocol
 from gateway.settings import GatewaySettings
 
 Answer = Callable[[Scope, Receive, Send], Awaitable[None]]
@@ -149,12 +149,9 @@ async def gateway_before(
     made: GatewaySettings = GatewaySettings(**{**chosen, **settings})
     app: Gateway = create_gateway(made, document=DOCUMENT, token_source=mint)
 
-    class Protocol(EdgeProtocol):
-        max_header_bytes = made.max_header_bytes + made.max_target_bytes
-        head_seconds = made.head_seconds
-        stall_seconds = made.stall_seconds
-
-    async with served(app, http=Protocol, proxy_headers=False, server_header=False, timeout_keep_alive=75) as port:
+    async with served(
+        app, http=protocol_of(app), proxy_headers=False, server_header=False, timeout_keep_alive=75
+    ) as port:
         yield Client(port)
 
 
