@@ -10,18 +10,17 @@ from contextvars import ContextVar
 from typing import Any
 
 import structlog
-from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client import Counter, Gauge
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from chassis import tracing
+from chassis.tally import TALLY
 from chassis.tracing import TRACEPARENT, traceparent_from
 
 REQUEST_ID = ContextVar[str | None]("request_id", default=None)
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}", re.ASCII)
 
-REQUESTS = Counter("btrst_http_requests_total", "Requests answered", ["service", "method", "route", "status"])
-REQUEST_SECONDS = Histogram("btrst_http_request_seconds", "Time to answer a request", ["service", "route"])
 READY = Gauge("btrst_ready", "1 when the dependency answers", ["service", "dependency"])
 WORKER_RUNS = Counter("btrst_worker_runs_total", "Ticks of a worker", ["service", "worker", "outcome"])
 WORKER_SUCCESS = Gauge(
@@ -112,8 +111,7 @@ class RequestMiddleware:
                 tracing.end_request(span, method=method, route=route, status=status)
 
     def _observe(self, method: str, route: str, status: int, seconds: float) -> None:
-        REQUESTS.labels(self._service, method, route, str(status)).inc()
-        REQUEST_SECONDS.labels(self._service, route).observe(seconds)
+        TALLY.add(self._service, method, route, status, seconds)
         if route not in _QUIET:
             log.info("request", method=method, route=route, status=status, milliseconds=round(seconds * 1000, 2))
 

@@ -56,6 +56,12 @@ def traceparent_from(value: str | None) -> str:
     return f"00-{_id(16)}-{_id(8)}-01"
 
 
+def fresh_ids() -> tuple[str, str]:
+    """A request id and a traceparent for a request that brought neither, from one random number."""
+    digits = f"{random.getrandbits(320):080x}"  # noqa: S311 - as `_id`
+    return digits[:32], f"00-{digits[32:64]}-{digits[64:]}-01"
+
+
 def _id(size: int) -> str:
     """An id of `size` bytes: unique, never all zeros, no secret, and so not worth a system call for each event."""
     return f"{random.randrange(1, 1 << 8 * size):0{2 * size}x}"  # noqa: S311

@@ -5,9 +5,7 @@ import json
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from functools import cache
 from pathlib import Path
-from typing import Any
 
 from fastapi import FastAPI
 from prometheus_client import Gauge
@@ -18,7 +16,8 @@ from chassis.auth import Authenticator, RemoteTokenSource, TokenSource
 from chassis.errors import DomainError, Unavailable
 from chassis.http import HttpClient
 from chassis.lifecycle import Lifecycle
-from chassis.telemetry import REQUEST_SECONDS, REQUESTS, configure_logging
+from chassis.tally import TALLY
+from chassis.telemetry import configure_logging
 from chassis.upstreams import PoolLimits, UpstreamPool
 from chassis.upstreams.connection import Connection
 from gateway.access_log import AccessLog
@@ -48,6 +47,8 @@ class Gateway:
         self._tokens = RateLimiter(settings.rate_limit)
         self._addresses = RateLimiter(settings.address_rate_limit or settings.rate_limit)
         self._in_flight = 0
+        self._default_headers: list[tuple[bytes, bytes]] = []
+        self._default_fields = b""
         IN_FLIGHT.set_function(lambda: self._in_flight)
         self._access = AccessLog(enabled=settings.access_log)
         self._guard: Guard = None  # type: ignore[assignment]  # these three come with the lifespan
@@ -132,21 +133,28 @@ class Gateway:
         finally:
             self.leave(inbound, operation.path if operation else "unmatched", status, time.perf_counter() - started)
 
-    def enter(self, inbound: Inbound, operation: Operation) -> Connection | None:
+    def enter(self, token: str | None, client: str, operation: Operation) -> Connection | None:
         """Let a request in that needs nothing to be waited for; the idle connection to send it on.
 
-        None when something has to be waited for or is wrong. Whoever got a connection calls `leave`.
+        None when something has to be waited for or is wrong. Whoever got a connection calls `leave` or `turn_back`.
         """
         if self._guard is None or self._in_flight >= self.settings.max_in_flight:
             return None
         connection = self._proxy.idle_connection(operation)
         if connection is None:
             return None
-        if not self._guard.admit_at_once(inbound, operation):
+        if not self._guard.admit_at_once(token, client, operation):
             connection.give_back()
             return None
         self._in_flight += 1
         return connection
+
+    def default_fields(self, headers: list[tuple[bytes, bytes]]) -> bytes:
+        """The server's own headers as lines; uvicorn makes a new list every second, for the date."""
+        if headers is not self._default_headers:
+            self._default_headers = headers
+            self._default_fields = b"".join([b"%b: %b\r\n" % pair for pair in headers])
+        return self._default_fields
 
     def turn_back(self, connection: Connection | None) -> None:
         """Forget that a request was let in by `enter`: it goes another way."""
@@ -158,8 +166,7 @@ class Gateway:
         """A request that was let in has been answered: count, time and log it."""
         self._in_flight -= 1
         method = inbound.method if inbound.method in _METHODS else "other"
-        _requests(method, route, status).inc()
-        _seconds(route).observe(seconds)
+        TALLY.add("gateway", method, route, status, seconds)
         if inbound.span is not None:
             tracing.end_request(inbound.span, method=method, route=route, status=status)
         self._access.add(
@@ -182,16 +189,6 @@ def _check(inbound: Inbound, allow: str | None, operation: Operation | None) -> 
         raise inbound.fault
     if operation is None:
         raise MethodNotAllowed(f"This path takes {allow}", headers={"Allow": allow or ""})
-
-
-@cache
-def _requests(method: str, route: str, status: int) -> Any:
-    return REQUESTS.labels("gateway", method, route, str(status))
-
-
-@cache
-def _seconds(route: str) -> Any:
-    return REQUEST_SECONDS.labels("gateway", route)
 
 
 def _service_urls(settings: GatewaySettings) -> dict[str, str]:

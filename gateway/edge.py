@@ -10,6 +10,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_address
 from typing import Any
 
 from chassis import tracing
+from chassis.auth import bearer_of
 from chassis.errors import BadRequest, DomainError, PayloadTooLarge
 from chassis.telemetry import request_id_from
 from chassis.tracing import Span, traceparent_from
@@ -58,6 +59,13 @@ class Inbound:
 
     fault: DomainError | None = None
     span: Span | None = None
+
+    @property
+    def token(self) -> str | None:
+        """The bearer token; empty when the header is of another form, None without the header."""
+        if self.authorization is None:
+            return None
+        return bearer_of({"authorization": self.authorization.decode("latin-1")}) or ""
 
 
 class Edge:

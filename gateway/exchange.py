@@ -9,6 +9,7 @@ uvicorn sees it as the connection's cycle: the names that uvicorn reads and writ
 """
 
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
@@ -16,7 +17,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 from chassis.errors import DomainError
 from chassis.upstreams import UpstreamBroken, UpstreamError, UpstreamMalformed, UpstreamResponse
 from chassis.upstreams.connection import Connection
-from gateway.answers import as_problem, is_plain_text, problem_answer, returned_headers, unavailable
+from gateway.answers import NOT_RETURNED, as_problem, is_plain_text, problem_answer, returned_headers, unavailable
 from gateway.edge import Inbound
 from gateway.table import Operation
 
@@ -38,8 +39,9 @@ class Exchange(UpstreamResponse):
     """A request, and the service's answer to it: `wake` and `fail` come from the upstream connection."""
 
     __slots__ = (
-        "_chunked", "_protocol", "_reused", "_started_at", "body", "disconnected", "inbound", "is_sent", "keep_alive",
-        "message_event", "more_body", "operation", "response_complete", "response_started", "scope",
+        "_chunked", "_fields", "_names", "_protocol", "_reused", "_started_at", "body", "disconnected", "inbound",
+        "is_sent", "keep_alive", "message_event", "more_body", "operation", "response_complete", "response_started",
+        "scope",
     )  # fmt: skip
 
     def __init__(self, protocol: "LaneProtocol", scope: Any, operation: Operation, *, keep_alive: bool) -> None:
@@ -59,6 +61,8 @@ class Exchange(UpstreamResponse):
         self._reused = False
         self._chunked = False
         self._started_at = 0.0
+        self._names: Sequence[bytes] = ()
+        self._fields: Sequence[bytes] | None = None
 
     # --- to the service -------------------------------------------------------------------------------------------
 
@@ -80,9 +84,22 @@ class Exchange(UpstreamResponse):
 
     # --- from the service -----------------------------------------------------------------------------------------
 
+    def put_whole(self, status: int, names: Sequence[bytes], fields: Sequence[bytes], body: bytes) -> None:
+        """Keep the header lines as they are, unless they have to be looked into."""
+        if status >= 400:
+            super().put_whole(status, names, fields, body)
+            return
+        self.status = status
+        self._names, self._fields = names, fields
+        self.head_done = self.done = True
+        self._parts.append(body)
+
     def wake(self) -> None:
         """Pass on what has come. While the client reads slowly, what comes waits, and then so does the service."""
         if self.response_complete or not self.head_done:
+            return
+        if self._fields is not None:
+            self._pass_whole(self._fields)
             return
         protocol = self._protocol
         if self.response_started:
@@ -103,6 +120,26 @@ class Exchange(UpstreamResponse):
         if self.done:
             self._complete(self.status)
 
+    def _pass_whole(self, fields: Sequence[bytes]) -> None:
+        """A complete answer with a length, in one write."""
+        protocol, inbound, status = self._protocol, self.inbound, self.status
+        kept = [line for name, line in zip(self._names, fields, strict=True) if name not in NOT_RETURNED]
+        closing = b"" if self.keep_alive else b"connection: close\r\n"
+        self.response_started = True
+        protocol.transport.write(
+            b"%b%b%b\r\nx-request-id: %b\r\ntraceparent: %b\r\n%b\r\n%b"
+            % (
+                STATUS_LINE[status],
+                protocol.default_fields(),
+                b"\r\n".join(kept),
+                inbound.request_id.encode("ascii"),
+                inbound.traceparent.encode("ascii"),
+                closing,
+                self._parts[0],
+            )
+        )
+        self._complete(status)
+
     def _head(self) -> bytes:
         """The head of the answer to the client; empty when the service's cannot be passed on."""
         status, inbound = self.status, self.inbound
@@ -113,12 +150,11 @@ class Exchange(UpstreamResponse):
         self._chunked = not without_body and all(name != b"content-length" for name, _ in headers)
         if self._chunked:
             headers.append((b"transfer-encoding", b"chunked"))
-        fields = [b"%b: %b\r\n" % pair for pair in (*self._protocol.default_headers, *headers)]
-        head = b"".join(fields)
-        if head.count(b"\n") != len(fields) or head.count(b"\r") != len(fields) or b"\0" in head:
+        head = b"".join([b"%b: %b\r\n" % pair for pair in headers])
+        if head.count(b"\n") != len(headers) or head.count(b"\r") != len(headers) or b"\0" in head:
             self.refuse(_unusable(self.operation))
             return b""
-        return STATUS_LINE[status] + head + b"\r\n"
+        return STATUS_LINE[status] + self._protocol.default_fields() + head + b"\r\n"
 
     def _framed(self, part: bytes) -> bytes:
         if not self._chunked:
@@ -150,10 +186,9 @@ class Exchange(UpstreamResponse):
         if not self.keep_alive and not self.inbound.close:
             headers.append((b"connection", b"close"))
         self.response_started = True
-        fields = [b"%b: %b\r\n" % pair for pair in (*self._protocol.default_headers, *headers)]
-        without_body = self.inbound.method == "HEAD"
-        message = STATUS_LINE[error.status] + b"".join(fields) + b"\r\n" + (b"" if without_body else body)
-        self._protocol.transport.write(message)
+        head = STATUS_LINE[error.status] + self._protocol.default_fields()
+        head += b"".join([b"%b: %b\r\n" % pair for pair in headers])
+        self._protocol.transport.write(head + b"\r\n" + (b"" if self.inbound.method == "HEAD" else body))
         self.close()
         self._complete(error.status)
 

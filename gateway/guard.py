@@ -3,7 +3,7 @@
 import asyncio
 import math
 
-from chassis.auth import Authenticator, bearer_of
+from chassis.auth import Authenticator
 from chassis.errors import DomainError, TooManyRequests, Unauthorized, Unavailable
 from gateway.edge import Inbound
 from gateway.limits import RateLimiter
@@ -31,7 +31,7 @@ class Guard:
             if operation.needs_token:
                 raise Unauthorized("Send `Authorization: Bearer <token>`")
             return
-        token = bearer_of({"authorization": inbound.authorization.decode("latin-1")}) or ""
+        token = inbound.token or ""
         try:
             principal = await self._verify(token)
         except DomainError:
@@ -39,11 +39,10 @@ class Guard:
             raise
         _spend(self._tokens, principal)
 
-    def admit_at_once(self, inbound: Inbound, operation: Operation) -> bool:
+    def admit_at_once(self, token: str | None, client: str, operation: Operation) -> bool:
         """True if the request may go on; False, with nothing spent, when `admit` has to look closer."""
-        if inbound.authorization is None or operation.ignores_token:
-            return not operation.needs_token and self._addresses.take(inbound.client) == 0.0
-        token = bearer_of({"authorization": inbound.authorization.decode("latin-1")}) or ""
+        if token is None or operation.ignores_token:
+            return not operation.needs_token and self._addresses.take(client) == 0.0
         principal = self._authenticator.verify_known(token)
         return principal is not None and self._tokens.take(principal.session_id) == 0.0
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 METHODS = ("get", "put", "post", "delete", "patch", "options", "head")
+_KEPT_PATHS = 10_000
 _PARAMETER = re.compile(r"\{[^{}/]+\}")
 _PLAIN = re.compile(rb"[A-Za-z0-9._~!$&'()*+,;=:@-]+")
 _ESCAPE = re.compile(rb"%([0-9A-Fa-f]{2})")
@@ -36,6 +37,7 @@ class RouteTable:
 
     def __init__(self, operations: Iterable[Operation]) -> None:
         self._root = _Node()
+        self._found: dict[bytes, Mapping[str, Operation]] = {}
         for operation in operations:
             self._add(operation)
 
@@ -55,11 +57,19 @@ class RouteTable:
 
     def find(self, raw_path: bytes) -> Mapping[str, Operation] | None:
         """The operations of a path by method, or None for an unknown path. A GET also answers HEAD."""
+        known = self._found.get(raw_path)
+        if known is not None:
+            return known
         segments = raw_path.split(b"/")
         if segments[0] or len(segments) < 2:
             return None
         node = _walk(self._root, segments, 1)
-        return node.operations if node else None
+        if node is None:
+            return None
+        if len(self._found) >= _KEPT_PATHS:
+            self._found.clear()
+        self._found[raw_path] = node.operations
+        return node.operations
 
 
 def _walk(node: _Node, segments: list[bytes], index: int) -> _Node | None:

@@ -17,6 +17,7 @@ from chassis.upstreams.messages import (
     encode_head,
 )
 from chassis.upstreams.response import UpstreamResponse
+from chassis.upstreams.whole import read_whole
 
 _NEVER = float("inf")
 
@@ -38,6 +39,7 @@ class Connection(asyncio.Protocol):
 
     def __init__(self, pool: Owner, origin: Origin) -> None:
         self.origin = origin
+        self.authority = origin.authority
         self.deadline = _NEVER
         self.idle_since = 0.0
         self.reused = False
@@ -49,7 +51,7 @@ class Connection(asyncio.Protocol):
         self._response: UpstreamResponse | None = None
         self._pump: asyncio.Task[None] | None = None
         self._writable: asyncio.Future[None] | None = None
-        self._raw_bytes = 0
+        self._raw_bytes = 0  # of this answer, while the parser has it
         self._header_bytes = 0
         self._without_body = False
         self._until_eof = False
@@ -63,7 +65,7 @@ class Connection(asyncio.Protocol):
         """Send `request` and wait for the answer's head. Raises: UpstreamError, or what the body raises."""
         response = UpstreamResponse(self)
         try:
-            head = encode_head(request, self.origin.authority)
+            head = encode_head(request, self.authority)
             if isinstance(request.body, bytes):
                 self.begin(response, head + request.body, method=request.method)
             else:
@@ -144,6 +146,15 @@ class Connection(asyncio.Protocol):
         if response is None:
             self.close()  # nothing was asked
             return
+        if not self._raw_bytes and not self._without_body:
+            whole = read_whole(data)
+            if whole is not None and len(data) - len(whole[3]) <= self._limits.max_head_bytes:
+                response.put_whole(*whole)
+                self._keep_alive = True
+                self._finish()
+                response.wake()
+                return
+        self._raw_bytes += len(data)
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
@@ -154,11 +165,8 @@ class Connection(asyncio.Protocol):
         elif response.head_done:
             if not self._reading_paused:
                 self._expect_progress(self._limits.idle_seconds)
-        else:
-            self._raw_bytes += len(data)
-            if max(self._raw_bytes, self._header_bytes) > self._limits.max_head_bytes:
-                self._fail(UpstreamMalformed("the header of the answer is too large"))
-            return
+        elif max(self._raw_bytes, self._header_bytes) > self._limits.max_head_bytes:
+            self._fail(UpstreamMalformed("the header of the answer is too large"))
         response.wake()
 
     def eof_received(self) -> None:

@@ -1,7 +1,7 @@
 """An upstream's answer as its reader sees it: a head, and a body that arrives in parts."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Protocol
 
 
@@ -82,6 +82,14 @@ class UpstreamResponse:
         self._parts.append(part)
         self._size += len(part)
         return self._size
+
+    def put_whole(self, status: int, names: Sequence[bytes], fields: Sequence[bytes], body: bytes) -> None:
+        """Take an answer that came in one piece; `fields` are its header lines."""
+        self.status = status
+        self.headers = [(name, line[len(name) + 1 :].strip(b" \t")) for name, line in zip(names, fields, strict=True)]
+        self.head_done = self.done = True
+        if body:
+            self.put(body)
 
     def fail(self, error: BaseException) -> None:
         """End with `error`, unless it is complete."""

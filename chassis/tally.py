@@ -1,0 +1,54 @@
+"""Counts and times of requests, kept as plain numbers and turned into Prometheus' form when they are asked for.
+
+A labelled counter and a histogram cost three microseconds a request, an addition in a dictionary a tenth of that.
+"""
+
+from bisect import bisect_left
+from collections.abc import Iterable
+from itertools import accumulate
+
+from prometheus_client import REGISTRY
+from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
+
+BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+"""Upper bounds, in seconds."""
+
+
+class Tally:
+    """The requests of this process, by route. One thread adds; a scrape reads."""
+
+    def __init__(self) -> None:
+        self._counts: dict[tuple[str, str, str, int], int] = {}
+        self._seconds: dict[tuple[str, str], list[float]] = {}
+
+    def add(self, service: str, method: str, route: str, status: int, seconds: float) -> None:
+        """Count an answered request. `seconds` since it was there to be answered."""
+        key = (service, method, route, status)
+        counts = self._counts
+        counts[key] = counts.get(key, 0) + 1
+        spot = (service, route)
+        row = self._seconds.get(spot)
+        if row is None:
+            row = self._seconds[spot] = [0] * (len(BUCKETS) + 2)
+        row[bisect_left(BUCKETS, seconds)] += 1
+        row[-1] += seconds
+
+    def collect(self) -> Iterable[Metric]:
+        """What Prometheus scrapes."""
+        requests = CounterMetricFamily(
+            "btrst_http_requests", "Requests answered", labels=["service", "method", "route", "status"]
+        )
+        for (*names, status), count in list(self._counts.items()):
+            requests.add_metric([*names, str(status)], count)
+        yield requests
+        times = HistogramMetricFamily(
+            "btrst_http_request_seconds", "Time to answer a request", labels=["service", "route"]
+        )
+        for spot, row in list(self._seconds.items()):
+            bounds = (*map(str, BUCKETS), "+Inf")
+            times.add_metric(spot, list(zip(bounds, accumulate(row[:-1]), strict=True)), row[-1])
+        yield times
+
+
+TALLY = Tally()
+REGISTRY.register(TALLY)
