@@ -22,3 +22,11 @@ async def client(upstream: Upstream, mint: TokenMint) -> AsyncIterator[Client]:
     """A client of a gateway with default settings."""
     async with gateway_before(upstream.port, mint) as made:
         yield made
+
+
+@pytest.fixture(params=["lane", "asgi"])
+def plane(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Both ways in which the gateway moves data, one after the other: what clients see is the same."""
+    monkeypatch.setenv("GATEWAY_DATA_PLANE", request.param)
+    chosen: str = request.param
+    return chosen

@@ -57,7 +57,7 @@ class Upstream:
         """ASGI entry point."""
         if scope["type"] == "lifespan":
             return
-        if scope["path"] == "/readyz":
+        if scope["path"] in {"/readyz", "/v1/warm-up"}:
             await reply(send, 200, b"{}")
             return
         self.seen.append(
@@ -130,12 +130,13 @@ DOCUMENT = document(
     operation("POST", "/v1/sessions", service="identity"),
     operation("DELETE", "/v1/sessions/current", service="identity", token=True),
     operation("GET", "/v1/rewards", service="rewards"),
+    operation("GET", "/v1/warm-up"),
 )
 
 
 @asynccontextmanager
 async def gateway_before(
-    upstream_port: int, mint: TokenMint, *, identity_port: int | None = None, **settings: Any
+    upstream_port: int, mint: TokenMint, *, identity_port: int | None = None, warm: bool = True, **settings: Any
 ) -> AsyncIterator["Client"]:
     """The gateway as it is really served, in front of an upstream; a client of it."""
     url = f"http://127.0.0.1:{upstream_port}"
@@ -152,7 +153,7 @@ async def gateway_before(
     async with served(
         app, http=protocol_of(app), proxy_headers=False, server_header=False, timeout_keep_alive=75
     ) as port:
-        yield Client(port)
+        yield Client(port, warm=warm and made.data_plane == "lane")
 
 
 @dataclass
@@ -184,13 +185,18 @@ class Client:
     """Speaks to the gateway byte by byte."""
 
     port: int
+    warm: bool = False
+    """Whether connections come with an upstream connection open and a header section known: all that the lane needs."""
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator["Wire"]:
         """One connection."""
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port, limit=2**20)
+        wire = Wire(reader, writer)
         try:
-            yield Wire(reader, writer)
+            for _ in range(2 * self.warm):
+                assert (await wire.call("GET", "/v1/warm-up")).status in {200, 429, 503}
+            yield wire
         finally:
             writer.close()
 

@@ -11,6 +11,8 @@ from chassis.testing import TokenMint
 from tests.chassis.http_servers import OK, Script, Scripted, scripted
 from tests.gateway.servers import Client, Upstream, gateway_before, reply, served
 
+pytestmark = pytest.mark.usefixtures("plane")
+
 
 @pytest.fixture
 async def free_port() -> int:
@@ -87,7 +89,7 @@ async def test_a_get_that_was_broken_off_is_sent_again_and_a_post_is_not(mint: T
         requests: list[bytes] = []
         async with (
             scripted(_breaking_off(requests, {1: b"", 2: b"HTTP/1.1 200 O"})) as server,  # type: ignore[arg-type]
-            gateway_before(server.port, mint) as client,
+            gateway_before(server.port, mint, warm=False) as client,
         ):
             answer = await client.call(method, "/v1/things", body=b"{}" if method == "POST" else b"")
             assert answer.status == statuses
@@ -116,7 +118,11 @@ async def test_an_answer_that_breaks_off_does_not_look_complete(mint: TokenMint,
 
         return script
 
-    async with scripted(make) as server, gateway_before(server.port, mint) as client, client.connection() as wire:
+    async with (
+        scripted(make) as server,
+        gateway_before(server.port, mint, warm=False) as client,
+        client.connection() as wire,
+    ):
         with pytest.raises(asyncio.IncompleteReadError):
             await wire.call("GET", "/v1/things")
 

@@ -10,6 +10,8 @@ from starlette.types import Receive, Scope, Send
 from chassis.testing import TokenMint
 from tests.gateway.servers import Client, Upstream, gateway_before, read_body, reply
 
+pytestmark = pytest.mark.usefixtures("plane")
+
 CHUNKED = b"POST /v1/things HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 

@@ -3,8 +3,12 @@
 import json
 import re
 
+import pytest
+
 from chassis.testing import TokenMint
 from tests.gateway.servers import DOCUMENT, Client, Upstream, gateway_before, served
+
+pytestmark = pytest.mark.usefixtures("plane")
 
 
 async def test_the_document_is_served_as_it_was_committed(client: Client) -> None:

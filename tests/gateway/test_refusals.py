@@ -10,6 +10,8 @@ from chassis.ids import new_id
 from chassis.testing import TokenMint
 from tests.gateway.servers import Client, Upstream, gateway_before, reply, served
 
+pytestmark = pytest.mark.usefixtures("plane")
+
 GET = b"GET /v1/things HTTP/1.1\r\n"
 POST = b"POST /v1/things HTTP/1.1\r\n"
 HOST = b"Host: a\r\n"
@@ -242,7 +244,7 @@ async def test_headers_over_the_caps_are_refused(upstream: Upstream, mint: Token
 
 
 async def test_slow_senders_are_cut_off(upstream: Upstream, mint: TokenMint) -> None:
-    async with gateway_before(upstream.port, mint, head_seconds=0.5, body_seconds=0.5) as client:
+    async with gateway_before(upstream.port, mint, warm=False, head_seconds=0.5, body_seconds=0.5) as client:
         async with client.connection() as wire:
             wire.writer.write(GET + b"Host: a\r\nX-A")
             (await wire.answer()).problem(408, "header_timeout")
@@ -265,7 +267,7 @@ async def test_slow_senders_are_cut_off(upstream: Upstream, mint: TokenMint) -> 
 
 
 async def test_rates_are_limited_for_each_token_and_address(upstream: Upstream, mint: TokenMint) -> None:
-    async with gateway_before(upstream.port, mint, rate_limit=5) as client, client.connection() as wire:
+    async with gateway_before(upstream.port, mint, warm=False, rate_limit=5) as client, client.connection() as wire:
         one, two = (f"Authorization: Bearer {mint.token(new_id())}" for _ in range(2))
         for who in ([one], [two], []):
             statuses = [(await wire.call("GET", "/v1/things", *who)).status for _ in range(6)]
