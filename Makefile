@@ -32,6 +32,10 @@ unit: dev-venv ## the pure rules: seconds, nothing else needed
 e2e: kafka-test-tools ## the story and its faults on the running network
 	$(BIN)/pytest -m "e2e and not long"
 
+.PHONY: bench-gateway
+bench-gateway: test-tools ## CPU a request of the gateway, beside nginx, HAProxy, Fastify and a textbook gateway
+	@$(NODE_PATHS) $(BIN)/python -m tests.load.bench_gateway
+
 .PHONY: bench-events
 bench-events: kafka-test-tools ## how fast events go, beside bare aiokafka and pgbench
 	@$(BIN)/python -m tests.load.bench_events
