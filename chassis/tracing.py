@@ -58,7 +58,7 @@ def traceparent_from(value: str | None) -> str:
 
 def fresh_ids() -> tuple[str, str]:
     """A request id and a traceparent for a request that brought neither, from one random number."""
-    digits = f"{random.getrandbits(320):080x}"  # noqa: S311 - as `_id`
+    digits = f"{random.getrandbits(320):080x}"
     return digits[:32], f"00-{digits[32:64]}-{digits[64:]}-01"
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from chassis.telemetry import fresh_ids
+from chassis import tracing
 from chassis.upstreams.messages import write_head
 from gateway.edge import Inbound
 from gateway.exchange import Exchange
@@ -91,8 +91,12 @@ class LaneProtocol(EdgeProtocol):
         if connection is None:
             return False
         self._unset_keepalive_if_required()
-        request_id, traceparent = fresh_ids()
+        request_id, traceparent = tracing.fresh_ids()
+        span = tracing.begin_request("GET", path.decode("ascii"), None) if tracing.is_on() else None
+        if span is not None:
+            traceparent = span.traceparent
         inbound = Inbound("GET", target, path, request_id, traceparent, prepared.host, prepared.peer, prepared.client)
+        inbound.span = span
         exchange = Exchange(self, None, operation, keep_alive=True)
         exchange.more_body = False
         self.cycle = exchange  # type: ignore[assignment]  # in uvicorn's eyes
