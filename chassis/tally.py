@@ -13,6 +13,9 @@ from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, M
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 """Upper bounds, in seconds."""
 
+REQUEST_LABELS = ("service", "method", "route", "status")
+SECONDS_LABELS = ("service", "route")
+
 
 class Tally:
     """The requests of this process, by route. One thread adds; a scrape reads."""
@@ -33,21 +36,22 @@ class Tally:
         row[bisect_left(BUCKETS, seconds)] += 1
         row[-1] += seconds
 
+    def describe(self) -> tuple[CounterMetricFamily, HistogramMetricFamily]:
+        """The two metrics, without their values."""
+        return (
+            CounterMetricFamily("btrst_http_requests", "Requests answered", labels=REQUEST_LABELS),
+            HistogramMetricFamily("btrst_http_request_seconds", "Time to answer a request", labels=SECONDS_LABELS),
+        )
+
     def collect(self) -> Iterable[Metric]:
         """What Prometheus scrapes."""
-        requests = CounterMetricFamily(
-            "btrst_http_requests", "Requests answered", labels=["service", "method", "route", "status"]
-        )
+        requests, times = self.describe()
         for (*names, status), count in list(self._counts.items()):
             requests.add_metric([*names, str(status)], count)
-        yield requests
-        times = HistogramMetricFamily(
-            "btrst_http_request_seconds", "Time to answer a request", labels=["service", "route"]
-        )
         for spot, row in list(self._seconds.items()):
             bounds = (*map(str, BUCKETS), "+Inf")
             times.add_metric(spot, list(zip(bounds, accumulate(row[:-1]), strict=True)), row[-1])
-        yield times
+        return requests, times
 
 
 TALLY = Tally()

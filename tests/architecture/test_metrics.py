@@ -8,6 +8,8 @@ import pytest
 from prometheus_client import REGISTRY
 from prometheus_client.metrics import MetricWrapperBase
 
+from chassis.tally import REQUEST_LABELS, SECONDS_LABELS, TALLY
+
 ROOT = Path(__file__).resolve().parents[2]
 COMPOSITIONS = [f"services.{path.parent.name}.app" for path in sorted(ROOT.glob("services/*/app.py"))] + ["gateway.app"]
 ROW = re.compile(r"^\| `(btrst_[a-z_]+)` \| (counter|gauge|histogram) \| ([a-z, ]*)\| \S")
@@ -16,7 +18,11 @@ ROW = re.compile(r"^\| `(btrst_[a-z_]+)` \| (counter|gauge|histogram) \| ([a-z, 
 def registered() -> dict[str, tuple[str, tuple[str, ...]]]:
     for module in [*COMPOSITIONS, "chassis.bus_kafka"]:  # the bus is imported when BUS_URL names it
         importlib.import_module(module)
-    found = {}
+    found: dict[str, tuple[str, tuple[str, ...]]] = {
+        "btrst_http_requests_total": ("counter", REQUEST_LABELS),
+        "btrst_http_request_seconds": ("histogram", SECONDS_LABELS),
+    }
+    assert {family.name for family in TALLY.describe()} == {name.removesuffix("_total") for name in found}
     for collector in REGISTRY._collector_to_names:
         if isinstance(collector, MetricWrapperBase) and collector._name.startswith("btrst_"):
             name = collector._name + ("_total" if collector._type == "counter" else "")
