@@ -29,7 +29,7 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
 parked_app = typer.Typer(no_args_is_help=True, help="Events whose handler kept failing, and those of their key behind.")
 app.add_typer(parked_app, name="parked")
 
-BusUrl = Annotated[str, typer.Option("--bus-url", help="postgresql://…; default: the running system's")]
+BusUrl = Annotated[str, typer.Option("--bus-url", help="kafka://… or postgresql://…; default: the running system's")]
 DatabaseUrl = Annotated[str, typer.Option("--database-url", help="The service's database; default: the running one's")]
 Service = Annotated[str, typer.Argument(help="identity, jobs, rewards or governance")]
 KeyOption = Annotated[str | None, typer.Option("--key", help="Only this key")]
@@ -52,6 +52,8 @@ def tail(
 async def _tail(bus: Bus, topic: str, start: int | None, most: int | None, *, follow: bool) -> None:
     left = most
     try:
+        if not await bus.end_offsets([topic]):
+            print(f"no topic {topic}" + (": waiting for it" if follow else ""), file=sys.stderr, flush=True)
         async for delivery in bus.read(topic, start=start, follow=follow):
             print(json.dumps(_line(delivery)), flush=True)
             left = None if left is None else left - 1

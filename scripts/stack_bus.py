@@ -39,6 +39,10 @@ class BusChoice:
             raise BusUnusable(f"MODE={mode} is not known: leave it out, or set it to embedded or kafka")
         if url is not None and names_kafka != (mode == "kafka"):
             raise BusUnusable(f"MODE={mode} and BUS_URL={urlsplit(url).scheme}://… contradict each other: unset one")
+        if url is not None and not url.startswith(
+            ("kafka://", "postgresql://", "postgres://", "postgresql+asyncpg://")
+        ):
+            raise BusUnusable("BUS_URL must begin with kafka:// or postgresql://")
         brokers = environment.get("KAFKA_BROKERS") or "1"
         if brokers not in {"1", "3"}:
             raise BusUnusable(f"KAFKA_BROKERS must be 1 or 3, not {brokers!r}")
@@ -99,9 +103,11 @@ class StackBus:
 
     def _keep_to_one_bus(self) -> None:
         """Each service's database knows how far it has read: on another bus that would skip what is there."""
-        made_before = EMBEDDED if (self.run_folder / "deployment.json").exists() else self._identity
-        found = self._marker.read_text().strip() if self._marker.exists() else made_before
-        if found != self._identity:
+        if not self._marker.exists():
+            made_before = (self.run_folder / "deployment.json").exists()
+            write_private(self._marker, EMBEDDED if made_before else "")  # empty until a bus was usable
+        found = self._marker.read_text().strip()
+        if found and found != self._identity:
             raise BusUnusable(
                 f"the state of {self.run_folder} belongs to the bus {found}, not {self._identity}: "
                 "set RUN_DIR to another folder, or remove it with `make clean`"

@@ -28,7 +28,7 @@ from uuid import UUID
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRebalanceListener
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.errors import CommitFailedError, IllegalStateError
+from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 from aiokafka.helpers import create_ssl_context
 
 COMPLETED = "jobs.transaction.completed.v1"
@@ -291,7 +291,7 @@ async def read(options: argparse.Namespace) -> None:
 
 
 def main() -> int:
-    """Run it; 3 when events are missing."""
+    """Run it; 3 when events are missing, 1 when Kafka or a setting does not let it."""
     parser = argparse.ArgumentParser(description="Books what each Talent was paid.")
     parser.add_argument("--bootstrap", required=True, help="host:port[,host:port] of the brokers")
     parser.add_argument("--group", default="books", help="the consumer group: instances of one group share the work")
@@ -311,6 +311,9 @@ def main() -> int:
     except Gap as gap:
         print(f"events are missing: {gap}", file=sys.stderr)
         return 3
+    except (KafkaError, ValueError) as error:
+        print(f"cannot go on: {error}", file=sys.stderr)
+        return 1
     return 0
 
 

@@ -55,3 +55,5 @@ async def test_what_cannot_be_done_is_one_line(broker: LocalKafka) -> None:
     assert code == 1
     assert len(errors.splitlines()) == 1, errors
     assert "no.such.topic" in errors
+    code, lines, errors = await command(broker, "tail", "no.such.topic", "--from", "0", "--once")
+    assert (code, lines, errors) == (0, [], "no topic no.such.topic")

@@ -30,6 +30,8 @@ def test_the_choice(environment: dict[str, str], choice: BusChoice) -> None:
         ({"MODE": "carrier-pigeon"}, "MODE=carrier-pigeon is not known"),
         ({"MODE": "kafka", "BUS_URL": "postgresql://u:secret@h/x"}, "MODE=kafka and BUS_URL=postgresql://… contradict"),
         ({"MODE": "embedded", "BUS_URL": "kafka://h:1"}, "MODE=embedded and BUS_URL=kafka://… contradict"),
+        ({"BUS_URL": "http://secret@h"}, "BUS_URL must begin with kafka:// or postgresql://"),
+        ({"BUS_URL": "secret"}, "BUS_URL must begin with kafka:// or postgresql://"),
         ({"MODE": "kafka", "KAFKA_BROKERS": "2"}, "KAFKA_BROKERS must be 1 or 3, not '2'"),
     ],
 )
@@ -95,3 +97,5 @@ async def test_brokers_that_are_not_there_are_one_line(tmp_path: Path) -> None:
     with pytest.raises(BusUnusable, match=r"BUS_URL does not lead to a usable bus: .*127.0.0.1:9") as refused:
         await stack_bus.ready("postgresql://unused")
     assert "\n" not in str(refused.value)
+    (tmp_path / "deployment.json").write_text("{}")  # the chain's, made before the bus was found missing
+    StackBus(tmp_path, BusChoice("kafka", "kafka://127.0.0.1:10"), print).launch()  # the folder is still free

@@ -1,4 +1,4 @@
-"""What every bus must do. Runs on the bus in memory and on the log in PostgreSQL."""
+"""What every bus must do. Runs on the bus in memory, on the log in PostgreSQL and on a Kafka broker."""
 
 import asyncio
 from typing import Any
