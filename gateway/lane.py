@@ -57,7 +57,6 @@ class LaneProtocol(EdgeProtocol):
         self._sent: Exchange | None = None
         self._prepared: Prepared | None = None
         self._received: list[tuple[bytes, bytes]] = []
-        self._between = True
 
     def default_fields(self) -> bytes:
         """What the server says in every answer: the date, and at the end that the connection closes."""
@@ -105,27 +104,26 @@ class LaneProtocol(EdgeProtocol):
         exchange.send(inbound, connection, line_and_host + prepared.onward + ids)
         return True
 
-    def on_message_begin(self) -> None:
-        """The parser is in the middle of a request."""
-        super().on_message_begin()
-        self._between = False
-
     def connection_lost(self, exc: Exception | None) -> None:
         """Nobody reads the answer any more."""
-        if isinstance(self.cycle, Exchange):
-            self.cycle.lose_client()
+        for cycle in (self.cycle, self._answering):
+            if isinstance(cycle, Exchange):
+                cycle.lose_client()
         super().connection_lost(exc)
 
     def resume_writing(self) -> None:
         """The client has caught up: what has come meanwhile goes on."""
         super().resume_writing()
-        if isinstance(self.cycle, Exchange):
-            self.cycle.wake()
+        for cycle in (self.cycle, self._answering):
+            if isinstance(cycle, Exchange):
+                cycle.wake()
 
     def on_headers_complete(self) -> None:
         """Begin an exchange, if this request may take the lane; else let uvicorn start a task for it."""
         exchange = self._exchange()
         if exchange is None:
+            if isinstance(self.cycle, Exchange):  # this one may have to wait behind it
+                self._answering = self.cycle
             super().on_headers_complete()
             return
         self.end_head()
@@ -137,7 +135,6 @@ class LaneProtocol(EdgeProtocol):
     def on_message_complete(self) -> None:
         """The request is complete: send it."""
         super().on_message_complete()
-        self._between = True
         exchange, self._collecting = self._collecting, None
         if exchange is not None and not self._send(exchange):
             self.hand_over(exchange)
@@ -207,18 +204,20 @@ class LaneProtocol(EdgeProtocol):
         cycle.more_body = exchange.more_body
         if cycle.body or not cycle.more_body:
             cycle.message_event.set()
-        self.cycle = cycle
+        if self.cycle is exchange:  # type: ignore[comparison-overlap]  # else one is waiting behind it already
+            self.cycle = cycle
         self._start_asgi_task(cycle, self.app)
 
     def _scope_of(self, inbound: Inbound) -> Any:
         """The ASGI scope of a request that the parser never saw."""
         assert self._prepared is not None
-        super().on_message_begin()
-        self.end_head()
-        self._in_body = False
-        self.scope["method"] = inbound.method
-        self.scope["path"] = inbound.raw_path.decode("ascii")
-        self.scope["raw_path"] = inbound.raw_path
-        self.scope["query_string"] = inbound.target.partition(b"?")[2]
-        self.scope["headers"] = self._prepared.received
-        return self.scope
+        begun = self.url, self.expect_100_continue, self.headers, self.scope  # the parser may be within the next one
+        HttpToolsProtocol.on_message_begin(self)
+        scope: Any = self.scope
+        self.url, self.expect_100_continue, self.headers, self.scope = begun
+        scope["method"] = inbound.method
+        scope["path"] = inbound.raw_path.decode("ascii")
+        scope["raw_path"] = inbound.raw_path
+        scope["query_string"] = inbound.target.partition(b"?")[2]
+        scope["headers"] = self._prepared.received
+        return scope

@@ -4,13 +4,14 @@ problem documents for what is not HTTP. Source: RFC 9112 section 9.5 (time-outs)
 import asyncio
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from chassis.errors import BadRequest, DomainError
 from chassis.problems import MEDIA_TYPE
 from chassis.telemetry import request_id_from
 from gateway.answers import problem_bytes
 from gateway.errors import HeadersTooLarge, RequestTimeout
+from gateway.lines import REQUEST_LINE, Cutter, may_begin
 
 _LINGER_SECONDS = 2.0
 
@@ -24,10 +25,15 @@ class EdgeProtocol(HttpToolsProtocol):
 
     def __init__(self, *args: Any, **more: Any) -> None:
         super().__init__(*args, **more)
-        self._head_bytes = 0
+        self._between = True
         self._in_head = True
         self._in_body = False
+        self._held = b""
+        self._cutter = Cutter()
+        self._head_bytes = 0
+        self._idle_bytes = 0
         self._refused = False
+        self._answering: Any = None
         self._head_timer: asyncio.TimerHandle | None = None
         self._stall_timer: asyncio.TimerHandle | None = None
         self._linger_timer: asyncio.TimerHandle | None = None
@@ -42,25 +48,63 @@ class EdgeProtocol(HttpToolsProtocol):
         for timer in (self._head_timer, self._stall_timer, self._linger_timer):
             if timer is not None:
                 timer.cancel()
+        answering, self._answering = self._answering, None
+        if answering is not None and not answering.response_complete:  # uvicorn tells the last one of a pipeline only
+            answering.disconnected = True
+            answering.message_event.set()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Cap what is kept of a header before it is complete."""
-        if self._refused:
+        """Feed the parser message by message, and cap what is kept of a header before it is complete."""
+        if self._held:
+            data, self._held, self._between = self._held + data, b"", True
+        while data and not self._refused and not self.transport.is_closing():
+            if self._between:
+                if not REQUEST_LINE.match(data):
+                    self._hold(data)
+                    return
+                self._cutter.begin()
+            size = self._cutter.cut_body(data, self.scope["headers"]) if self._in_body else self._cutter.cut(data)
+            piece, data = (data, b"") if size == len(data) else (data[:size], data[size:])
+            self._idle_bytes += size
+            super().data_received(piece)
+            if self._in_head:
+                self._count(size)
+            elif self._in_body and self._idle_bytes > self.max_header_bytes:
+                self._refuse(HeadersTooLarge("Too much between the parts of the body, or after them"))
+
+    def _hold(self, data: bytes) -> None:
+        """Keep the beginning of a request line for when the rest of it comes; refuse what cannot become one."""
+        self._unset_keepalive_if_required()
+        if not may_begin(data):
+            self._refuse(BadRequest("A request begins with `METHOD target HTTP/1.1`", code="malformed_request"))
             return
-        super().data_received(data)
-        if self._in_head:
-            self._head_bytes += len(data)
-            if self._head_bytes > self.max_header_bytes:
-                self._refuse(HeadersTooLarge(f"Headers may have {self.max_header_bytes} bytes"))
+        self._held, self._between = data, False
+        self._await_head()
+        self._head_bytes = 0
+        self._count(len(data))
+
+    def _count(self, size: int) -> None:
+        self._head_bytes += size
+        if self._head_bytes > self.max_header_bytes:
+            self._refuse(HeadersTooLarge(f"Headers may have {self.max_header_bytes} bytes"))
+
+    def _await_head(self) -> None:
+        if self._head_timer is None:
+            self._head_timer = self.loop.call_later(self.head_seconds, self._head_is_late)
 
     def on_message_begin(self) -> None:
         """A header begins."""
         super().on_message_begin()
+        self._between = False
         self._in_head = True
         self._head_bytes = 0
-        if self._head_timer is None:
-            self._head_timer = self.loop.call_later(self.head_seconds, self._head_is_late)
+        self._await_head()
+
+    def on_body(self, body: bytes) -> None:
+        """The body goes on."""
+        self._idle_bytes = 0
+        super().on_body(body)
 
     def on_headers_complete(self) -> None:
         """The header is complete; what comes as trailers after the body is dropped."""
@@ -72,12 +116,19 @@ class EdgeProtocol(HttpToolsProtocol):
         """The header came in time."""
         self._in_head = False
         self._in_body = True
+        self._idle_bytes = 0
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None
 
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        """A request's turn has come."""
+        self._answering = cycle
+        super()._start_asgi_task(cycle, app)
+
     def on_message_complete(self) -> None:
         """The body is complete."""
+        self._between = True
         self._in_body = False
         if self._linger_timer is not None:
             self._linger_timer.cancel()
@@ -119,11 +170,11 @@ class EdgeProtocol(HttpToolsProtocol):
         if self._refused or self.transport.is_closing():
             return
         busy = self.cycle is not None and not self.cycle.response_complete
+        self._refused, self._between = True, False
         if busy and not self._in_body:  # what is wrong came after the request that is being answered
             self.cycle.keep_alive = False
             self.flow.pause_reading()
             return
-        self._refused = True
         if busy and self.cycle.response_started:
             self.transport.close()
             return
