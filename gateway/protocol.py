@@ -64,6 +64,9 @@ class EdgeProtocol(HttpToolsProtocol):
                     self._hold(data)
                     return
                 self._cutter.begin()
+                if data.find(b"\r\n\r\n") + 4 == len(data):  # a head and no more, as nearly always
+                    super().data_received(data)
+                    return
             size = self._cutter.cut_body(data, self.scope["headers"]) if self._in_body else self._cutter.cut(data)
             piece, data = (data, b"") if size == len(data) else (data[:size], data[size:])
             self._idle_bytes += size
