@@ -94,6 +94,9 @@ class Authenticator:
         self._suspended: set[UUID] = set()
         self._cursor: str | None = None
         self._revocations_known = False
+        self.revision = 0
+        """Rises when a session has ended or a member was suspended: whoever keeps a principal verifies it again."""
+
         self._lock = asyncio.Lock()
         self._poll: asyncio.Task[None] | None = None
 
@@ -112,15 +115,18 @@ class Authenticator:
             raise Unauthorized("The session has ended", code="session_ended")
         return principal
 
-    def verify_known(self, token: str) -> Principal | None:
-        """The member behind a token that was verified before and still holds; None when `verify` has to look."""
+    def verify_known(self, token: str) -> tuple[Principal, int] | None:
+        """The member behind a token that was verified before and still holds, and until when (seconds since the epoch).
+
+        None when `verify` has to look.
+        """
         found = self._cache.get(token)
         if found is None or not self._revocations_known:
             return None
         principal, expires = found
         if expires <= time.time() or principal.session_id in self._ended_sessions:
             return None
-        return None if principal.member_id in self._suspended else principal
+        return None if principal.member_id in self._suspended else found
 
     async def _verify_anew(self, token: str) -> tuple[Principal, int]:
         if len(token) > MAX_TOKEN_BYTES:
@@ -183,6 +189,7 @@ class Authenticator:
         return not page["items"] or page["next"] == cursor
 
     def _take(self, kind: str, subject: UUID) -> None:
+        self.revision += 1
         if kind == "session":
             self._ended_sessions[subject] = time.monotonic() + 3_600  # longer than any access token lives
         elif kind == "member":

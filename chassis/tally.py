@@ -17,24 +17,41 @@ REQUEST_LABELS = ("service", "method", "route", "status")
 SECONDS_LABELS = ("service", "route")
 
 
+class Row:
+    """The requests of one method and route: how many of each status; their times are those of the route."""
+
+    __slots__ = ("_seconds", "counts")
+
+    def __init__(self, seconds: list[float]) -> None:
+        self.counts: dict[int, int] = {}
+        self._seconds = seconds
+
+    def add(self, status: int, seconds: float) -> None:
+        """Count an answered request. `seconds` since it was there to be answered."""
+        counts, row = self.counts, self._seconds
+        counts[status] = counts.get(status, 0) + 1
+        row[bisect_left(BUCKETS, seconds)] += 1
+        row[-1] += seconds
+
+
 class Tally:
     """The requests of this process, by route. One thread adds; a scrape reads."""
 
     def __init__(self) -> None:
-        self._counts: dict[tuple[str, str, str, int], int] = {}
+        self._rows: dict[tuple[str, str, str], Row] = {}
         self._seconds: dict[tuple[str, str], list[float]] = {}
+
+    def row(self, service: str, method: str, route: str) -> Row:
+        """Where such requests are counted; it stays the same."""
+        row = self._rows.get((service, method, route))
+        if row is None:
+            seconds = self._seconds.setdefault((service, route), [0] * (len(BUCKETS) + 2))
+            row = self._rows[service, method, route] = Row(seconds)
+        return row
 
     def add(self, service: str, method: str, route: str, status: int, seconds: float) -> None:
         """Count an answered request. `seconds` since it was there to be answered."""
-        key = (service, method, route, status)
-        counts = self._counts
-        counts[key] = counts.get(key, 0) + 1
-        spot = (service, route)
-        row = self._seconds.get(spot)
-        if row is None:
-            row = self._seconds[spot] = [0] * (len(BUCKETS) + 2)
-        row[bisect_left(BUCKETS, seconds)] += 1
-        row[-1] += seconds
+        self.row(service, method, route).add(status, seconds)
 
     def describe(self) -> tuple[CounterMetricFamily, HistogramMetricFamily]:
         """The two metrics, without their values."""
@@ -46,8 +63,9 @@ class Tally:
     def collect(self) -> Iterable[Metric]:
         """What Prometheus scrapes."""
         requests, times = self.describe()
-        for (*names, status), count in list(self._counts.items()):
-            requests.add_metric([*names, str(status)], count)
+        for names, counted in list(self._rows.items()):
+            for status, count in list(counted.counts.items()):
+                requests.add_metric([*names, str(status)], count)
         for spot, row in list(self._seconds.items()):
             bounds = (*map(str, BUCKETS), "+Inf")
             times.add_metric(spot, list(zip(bounds, accumulate(row[:-1]), strict=True)), row[-1])

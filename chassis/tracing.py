@@ -56,10 +56,31 @@ def traceparent_from(value: str | None) -> str:
     return f"00-{_id(16)}-{_id(8)}-01"
 
 
-def fresh_ids() -> tuple[str, str]:
-    """A request id and a traceparent for a request that brought neither, from one random number."""
-    digits = f"{random.getrandbits(320):080x}"
-    return digits[:32], f"00-{digits[32:64]}-{digits[64:]}-01"
+class _Digits:
+    """Random hexadecimal digits, drawn a hundred ids at once: a system call for each would cost more than the id."""
+
+    def __init__(self) -> None:
+        self.block = b""
+        self.used = 0
+        os.register_at_fork(after_in_child=self.forget)
+
+    def forget(self) -> None:
+        """A child process draws its own."""
+        self.block, self.used = b"", 0
+
+
+_digits = _Digits()
+_DRAWN_BYTES = 2_400
+
+
+def fresh_ids() -> tuple[bytes, bytes]:
+    """A trace id and a span id, in hexadecimal digits, for a request that brought none. Source: W3C Trace Context."""
+    used, block = _digits.used, _digits.block
+    if used == len(block):
+        block = _digits.block = os.urandom(_DRAWN_BYTES).hex().encode("ascii")
+        used = 0
+    _digits.used = used + 48
+    return block[used : used + 32], block[used + 32 : used + 48]
 
 
 def _id(size: int) -> str:

@@ -16,6 +16,7 @@ from chassis.auth import Authenticator, RemoteTokenSource, TokenSource
 from chassis.errors import DomainError, Unavailable
 from chassis.http import HttpClient
 from chassis.lifecycle import Lifecycle
+from chassis.memo import Memo
 from chassis.tally import TALLY
 from chassis.telemetry import configure_logging
 from chassis.upstreams import PoolLimits, UpstreamPool
@@ -24,9 +25,10 @@ from gateway.access_log import AccessLog
 from gateway.answers import send_problem
 from gateway.edge import Edge, Inbound
 from gateway.errors import ClientGone, MethodNotAllowed
-from gateway.guard import Guard
+from gateway.guard import Guard, Ticket
 from gateway.lane import ADMITTED
 from gateway.limits import RateLimiter
+from gateway.prepared import REQUEST_LINE, Line
 from gateway.proxy import Proxy
 from gateway.routes import Readiness, build_surface
 from gateway.settings import GatewaySettings
@@ -43,6 +45,9 @@ class Gateway:
         self.lifecycle = Lifecycle()
         self._token_source = token_source
         self.table = RouteTable(operations_of(json.loads(document)))
+        self.lines = Memo(self._line)
+        """Where request lines lead; None for what the parser has to look at."""
+
         self.edge = Edge(settings)
         self._tokens = RateLimiter(settings.rate_limit)
         self._addresses = RateLimiter(settings.address_rate_limit or settings.rate_limit)
@@ -133,21 +138,37 @@ class Gateway:
         finally:
             self.leave(inbound, operation.path if operation else "unmatched", status, time.perf_counter() - started)
 
-    def enter(self, token: str | None, client: str, operation: Operation) -> Connection | None:
+    def enter(self, ticket: Ticket, operation: Operation, now: float) -> Connection | None:
         """Let a request in that needs nothing to be waited for; the idle connection to send it on.
 
         None when something has to be waited for or is wrong. Whoever got a connection calls `leave` or `turn_back`.
         """
-        if self._guard is None or self._in_flight >= self.settings.max_in_flight:
+        if self._in_flight >= self.settings.max_in_flight:
             return None
-        connection = self._proxy.idle_connection(operation)
+        connection = self._proxy.idle_connection(operation, now)
         if connection is None:
             return None
-        if not self._guard.admit_at_once(token, client, operation):
+        if not ticket.take(now):
             connection.give_back()
             return None
         self._in_flight += 1
         return connection
+
+    def ticket(self, inbound: Inbound, operation: Operation, now: float) -> Ticket | None:
+        """What lets this caller's requests in at once; None when that takes longer."""
+        return None if self._guard is None else self._guard.ticket(inbound.token, inbound.client, operation, now)
+
+    def _line(self, request_line: bytes) -> Line | None:
+        """Where a request line leads; None when the parser has to look at it."""
+        found = REQUEST_LINE.fullmatch(request_line)
+        if found is None or len(found.group(1)) > self.settings.max_target_bytes:
+            return None
+        target = found.group(1)
+        path = target.partition(b"?")[0]
+        operation = (self.table.find(path) or {}).get("GET")
+        if operation is None:
+            return None
+        return Line(target, path, operation, TALLY.row("gateway", "GET", operation.path))
 
     def default_fields(self, headers: list[tuple[bytes, bytes]]) -> bytes:
         """The server's own headers as lines; uvicorn makes a new list every second, for the date."""
@@ -169,15 +190,14 @@ class Gateway:
         TALLY.add("gateway", method, route, status, seconds)
         if inbound.span is not None:
             tracing.end_request(inbound.span, method=method, route=route, status=status)
-        self._access.add(
-            method=method,
-            route=route,
-            status=status,
-            seconds=seconds,
-            request_id=inbound.request_id,
-            traceparent=inbound.traceparent,
-            client=inbound.client,
-        )
+        trace_id = inbound.traceparent[3:35]
+        self._access.add((method, route, status, seconds, inbound.request_id, trace_id, inbound.client))
+
+    def leave_repeated(self, line: Line, status: int, seconds: float, trace_id: str, client: str) -> None:
+        """As `leave`, for a request of a known shape: its request id is the trace's."""
+        self._in_flight -= 1
+        line.row.add(status, seconds)
+        self._access.add(("GET", line.operation.path, status, seconds, trace_id, trace_id, client))
 
 
 IN_FLIGHT = Gauge("btrst_gateway_in_flight", "Requests under way to a service")

@@ -8,8 +8,8 @@ dropped, since what it still carries has no reader.
 uvicorn sees it as the connection's cycle: the names that uvicorn reads and writes are its own.
 """
 
-import time
 from collections.abc import Sequence
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
@@ -17,6 +17,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 from chassis.errors import DomainError
 from chassis.upstreams import UpstreamBroken, UpstreamError, UpstreamMalformed, UpstreamResponse
 from chassis.upstreams.connection import Connection
+from chassis.upstreams.whole import Field
 from gateway.answers import NOT_RETURNED, as_problem, is_plain_text, problem_answer, returned_headers, unavailable
 from gateway.edge import Inbound
 from gateway.table import Operation
@@ -25,33 +26,45 @@ if TYPE_CHECKING:
     from gateway.lane import LaneProtocol
 
 
-class _NoEvent:
+class NoEvent:
     """What uvicorn rings for a reader of the body; nobody reads one here."""
 
     def set(self) -> None:
         """Nothing."""
 
 
-_NO_EVENT = _NoEvent()
+NO_EVENT = NoEvent()
+
+
+class _Nobody:
+    """The connection of an exchange that has none yet."""
+
+    def on_taken(self, response: UpstreamResponse) -> None:
+        """Nothing was taken."""
+
+    def abandon(self, response: UpstreamResponse) -> None:
+        """Nothing to give up."""
+
+
+NOWHERE = _Nobody()
 
 
 class Exchange(UpstreamResponse):
     """A request, and the service's answer to it: `wake` and `fail` come from the upstream connection."""
 
     __slots__ = (
-        "_chunked", "_fields", "_names", "_protocol", "_reused", "_started_at", "body", "disconnected", "inbound",
-        "is_sent", "keep_alive", "message_event", "more_body", "operation", "response_complete", "response_started",
-        "scope",
+        "_chunked", "_lines", "_protocol", "_reused", "_started_at", "body", "disconnected", "inbound", "is_sent",
+        "keep_alive", "message_event", "more_body", "operation", "response_complete", "response_started", "scope",
     )  # fmt: skip
 
     def __init__(self, protocol: "LaneProtocol", scope: Any, operation: Operation, *, keep_alive: bool) -> None:
-        super().__init__(_Nowhere)
+        super().__init__(NOWHERE)
         self.scope = scope
         self.operation = operation
         self.keep_alive = keep_alive
         self.body = bytearray()
         self.more_body = True
-        self.message_event = _NO_EVENT
+        self.message_event = NO_EVENT
         self.is_sent = False
         self.disconnected = False
         self.response_started = False
@@ -61,19 +74,23 @@ class Exchange(UpstreamResponse):
         self._reused = False
         self._chunked = False
         self._started_at = 0.0
-        self._names: Sequence[bytes] = ()
-        self._fields: Sequence[bytes] | None = None
+        self._lines: list[bytes] | None = None
 
     # --- to the service -------------------------------------------------------------------------------------------
 
     def send(self, inbound: Inbound, connection: Connection, message: bytes) -> None:
         """Send the request on an idle connection; the answer comes by `wake`, or `fail`."""
+        now = monotonic()
+        self.adopt(inbound, connection, reused=connection.reused, started_at=now)
+        connection.begin(self, message, method=self.operation.method.encode("ascii"), now=now)
+
+    def adopt(self, inbound: Inbound, connection: Connection, *, reused: bool, started_at: float) -> None:
+        """Be the exchange of a request that is on `connection`. `started_at` is monotonic."""
         self.inbound = inbound
         self.is_sent = True
         self._connection = connection
-        self._reused = connection.reused
-        self._started_at = time.perf_counter()
-        connection.begin(self, message, method=self.operation.method.encode("ascii"))
+        self._reused = reused
+        self._started_at = started_at
 
     def lose_client(self) -> None:
         """The client is gone: so is the upstream connection, unless it is through already."""
@@ -84,24 +101,28 @@ class Exchange(UpstreamResponse):
 
     # --- from the service -----------------------------------------------------------------------------------------
 
-    def put_whole(self, status: int, names: Sequence[bytes], fields: Sequence[bytes], body: bytes) -> None:
+    def put_whole(self, status: int, fields: Sequence[Field], body: bytes) -> None:
         """Keep the header lines as they are, unless they have to be looked into."""
-        if status >= 400:
-            super().put_whole(status, names, fields, body)
-            return
-        self.status = status
-        self._names, self._fields = names, fields
-        self.head_done = self.done = True
-        self._parts.append(body)
+        if status < 400:
+            self.status = status
+            self._lines = [line for name, _, line, _ in fields if name not in NOT_RETURNED]
+            self.head_done = self.done = True
+            self._parts.append(body)
+            self.wake()
+        else:
+            super().put_whole(status, fields, body)
 
     def wake(self) -> None:
         """Pass on what has come. While the client reads slowly, what comes waits, and then so does the service."""
         if self.response_complete or not self.head_done:
             return
-        if self._fields is not None:
-            self._pass_whole(self._fields)
-            return
         protocol = self._protocol
+        if protocol.transport.is_closing():  # the client left in this very turn of the loop
+            self.lose_client()
+            return
+        if self._lines is not None:
+            self._pass_whole(self._lines)
+            return
         if self.response_started:
             if protocol.flow.write_paused and not self.done:
                 return
@@ -120,25 +141,24 @@ class Exchange(UpstreamResponse):
         if self.done:
             self._complete(self.status)
 
-    def _pass_whole(self, fields: Sequence[bytes]) -> None:
+    def _pass_whole(self, lines: list[bytes]) -> None:
         """A complete answer with a length, in one write."""
-        protocol, inbound, status = self._protocol, self.inbound, self.status
-        kept = [line for name, line in zip(self._names, fields, strict=True) if name not in NOT_RETURNED]
+        inbound = self.inbound
         closing = b"" if self.keep_alive else b"connection: close\r\n"
         self.response_started = True
-        protocol.transport.write(
+        self._protocol.transport.write(
             b"%b%b%b\r\nx-request-id: %b\r\ntraceparent: %b\r\n%b\r\n%b"
             % (
-                STATUS_LINE[status],
-                protocol.default_fields(),
-                b"\r\n".join(kept),
+                STATUS_LINE[self.status],
+                self._protocol.default_fields(),
+                b"\r\n".join(lines),
                 inbound.request_id.encode("ascii"),
                 inbound.traceparent.encode("ascii"),
                 closing,
                 self._parts[0],
             )
         )
-        self._complete(status)
+        self._complete(self.status)
 
     def _head(self) -> bytes:
         """The head of the answer to the client; empty when the service's cannot be passed on."""
@@ -201,20 +221,7 @@ class Exchange(UpstreamResponse):
         protocol.on_response_complete()
 
     def _account(self, status: int) -> None:
-        self._protocol.gateway.leave(self.inbound, self.operation.path, status, time.perf_counter() - self._started_at)
-
-
-class _Nobody:
-    """The connection of an exchange that has none yet."""
-
-    def on_taken(self, response: UpstreamResponse) -> None:
-        """Nothing was taken."""
-
-    def abandon(self, response: UpstreamResponse) -> None:
-        """Nothing to give up."""
-
-
-_Nowhere = _Nobody()
+        self._protocol.gateway.leave(self.inbound, self.operation.path, status, monotonic() - self._started_at)
 
 
 def _unusable(operation: Operation) -> DomainError:

@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+from time import time
 
 from chassis.auth import Authenticator
 from chassis.errors import DomainError, TooManyRequests, Unauthorized, Unavailable
@@ -11,6 +12,29 @@ from gateway.table import Operation
 
 _FIRST_PAUSE_SECONDS = 0.05
 _LONGEST_PAUSE_SECONDS = 0.4
+_NEVER = math.inf
+
+
+class Ticket:
+    """Lets the requests of one caller in, while nothing changes that was looked at: for at most half a minute."""
+
+    __slots__ = ("_authenticator", "_bucket", "_expires", "_limiter", "_revision", "_until")
+
+    def __init__(
+        self, authenticator: Authenticator, limiter: RateLimiter, key: object, expires: float, now: float
+    ) -> None:
+        self._authenticator = authenticator
+        self._limiter = limiter
+        self._bucket = limiter.bucket(key, now)
+        self._expires = expires
+        self._revision = authenticator.revision
+        self._until = limiter.turns_at
+
+    def take(self, now: float) -> bool:
+        """True if a request may go on; False, with nothing spent, when `Guard.admit` has to look closer."""
+        if now >= self._until or time() >= self._expires or self._authenticator.revision != self._revision:
+            return False
+        return self._limiter.spend(self._bucket, now) == 0.0
 
 
 class Guard:
@@ -39,12 +63,15 @@ class Guard:
             raise
         _spend(self._tokens, principal)
 
-    def admit_at_once(self, token: str | None, client: str, operation: Operation) -> bool:
-        """True if the request may go on; False, with nothing spent, when `admit` has to look closer."""
+    def ticket(self, token: str | None, client: str, operation: Operation, now: float) -> "Ticket | None":
+        """What lets requests of this caller in at once; None when `admit` has to look closer. `now` is monotonic."""
         if token is None or operation.ignores_token:
-            return not operation.needs_token and self._addresses.take(client) == 0.0
-        principal = self._authenticator.verify_known(token)
-        return principal is not None and self._tokens.take(principal.session_id) == 0.0
+            return None if operation.needs_token else Ticket(self._authenticator, self._addresses, client, _NEVER, now)
+        known = self._authenticator.verify_known(token)
+        if known is None:
+            return None
+        principal, expires = known
+        return Ticket(self._authenticator, self._tokens, principal.session_id, expires, now)
 
     async def _verify(self, token: str) -> object:
         """The session of the token; waits a little for identity when it is being restarted."""

@@ -3,7 +3,7 @@
 What a request needs in order to take it: it is for a route of the table, nothing is wrong with it, its body (up to
 64 KiB) came with its head, its token was verified before, and an upstream connection is idle. That is nearly every
 request of a busy gateway. Every other one is handed to the ASGI plane of the same connection, which knows how to wait:
-for a token's key, for a service that restarts, for a long body, and how to refuse. ADR 19 says why, and how to leave.
+for a token's key, for a service that restarts, for a long body, and how to refuse. ADR 20 says why, and how to leave.
 
 States of a connection: uvicorn's own. `cycle` is what answers now, an `Exchange` or uvicorn's `RequestResponseCycle`;
 what is parsed while it is not complete waits in uvicorn's `pipeline`.
@@ -11,6 +11,7 @@ what is parsed while it is not complete waits in uvicorn's `pipeline`.
 
 import asyncio
 import inspect
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
@@ -19,8 +20,10 @@ from chassis import tracing
 from chassis.upstreams.messages import write_head
 from gateway.edge import Inbound
 from gateway.exchange import Exchange
-from gateway.prepared import REQUEST_LINE, Prepared, prepare
+from gateway.guard import Ticket
+from gateway.prepared import Prepared, prepare
 from gateway.protocol import EdgeProtocol
+from gateway.repeat import Repeat
 
 if TYPE_CHECKING:
     from gateway.app import Gateway
@@ -55,7 +58,9 @@ class LaneProtocol(EdgeProtocol):
         super().__init__(*args, **more)
         self._collecting: Exchange | None = None
         self._sent: Exchange | None = None
+        self._ticket: Ticket = None  # type: ignore[assignment]  # of what was sent
         self._prepared: Prepared | None = None
+        self._repeats = Repeat(self)
         self._received: list[tuple[bytes, bytes]] = []
 
     def default_fields(self) -> bytes:
@@ -71,43 +76,46 @@ class LaneProtocol(EdgeProtocol):
         super().data_received(data)
         if self._collecting is not None and not self._refused:  # it did not come whole
             self.hand_over(self._collecting)
-        elif was_between and self._between and self._sent is not None:
-            self._prepared = prepare(data, self._sent.inbound, self._received)
+        elif was_between and self._between and self._sent is not None and not tracing.is_on():
+            sent = self._sent
+            self._prepared = prepare(data, sent.inbound, self._received, sent.operation, self._ticket)
 
     def _repeat(self, data: bytes, prepared: Prepared) -> bool:
         """Send a request whose header section is known; False when the parser has to look."""
-        before, gateway = self.cycle, self.gateway
-        line = REQUEST_LINE.fullmatch(data, 0, len(data) - len(prepared.section))
-        if line is None or not before.response_complete or self.transport.is_closing():
+        if not self.cycle.response_complete or self.flow.write_paused:
             return False
-        target = line.group(1)
-        path = target.partition(b"?")[0]
-        operations = gateway.table.find(path)
-        operation = operations.get("GET") if operations is not None else None
-        if operation is None or len(target) > gateway.settings.max_target_bytes:
+        gateway = self.gateway
+        request_line = data[: -len(prepared.section)]
+        line = gateway.lines[request_line]
+        if line is None or not prepared.fits(line.operation):
             return False
-        connection = gateway.enter(prepared.token, prepared.client, operation)
+        now = monotonic()
+        connection = gateway.enter(prepared.ticket, line.operation, now)
         if connection is None:
             return False
-        self._unset_keepalive_if_required()
-        request_id, traceparent = tracing.fresh_ids()
-        span = tracing.begin_request("GET", path.decode("ascii"), None) if tracing.is_on() else None
-        if span is not None:
-            traceparent = span.traceparent
-        inbound = Inbound("GET", target, path, request_id, traceparent, prepared.host, prepared.peer, prepared.client)
-        inbound.span = span
-        exchange = Exchange(self, None, operation, keep_alive=True)
-        exchange.more_body = False
-        self.cycle = exchange  # type: ignore[assignment]  # in uvicorn's eyes
-        ids = b"x-request-id: %b\r\ntraceparent: %b\r\n\r\n" % (request_id.encode(), traceparent.encode())
-        line_and_host = b"GET %b HTTP/1.1\r\nhost: %b\r\n" % (target, connection.authority)
-        exchange.send(inbound, connection, line_and_host + prepared.onward + ids)
+        repeat = self._repeats
+        self.cycle = repeat  # type: ignore[assignment]  # in uvicorn's eyes
+        repeat.send(prepared, line, request_line, connection, now)
         return True
+
+    def on_repeat_complete(self, now: float) -> None:
+        """What uvicorn does when a response is complete, as far as it is needed here. `now` is monotonic."""
+        self.server_state.total_requests += 1
+        self.quiet_since = now
+        if self.pipeline or self.timeout_keep_alive_task is None:
+            self.on_response_complete()
+
+    def put_in_place(self, exchange: Exchange, repeat: Repeat) -> None:
+        """Let `exchange` be what `repeat` was."""
+        if self.cycle is repeat:  # type: ignore[comparison-overlap]  # else one is waiting behind it already
+            self.cycle = exchange  # type: ignore[assignment]  # in uvicorn's eyes
+        if self._answering is repeat:
+            self._answering = exchange
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Nobody reads the answer any more."""
         for cycle in (self.cycle, self._answering):
-            if isinstance(cycle, Exchange):
+            if isinstance(cycle, Exchange | Repeat):
                 cycle.lose_client()
         super().connection_lost(exc)
 
@@ -122,7 +130,7 @@ class LaneProtocol(EdgeProtocol):
         """Begin an exchange, if this request may take the lane; else let uvicorn start a task for it."""
         exchange = self._exchange()
         if exchange is None:
-            if isinstance(self.cycle, Exchange):  # this one may have to wait behind it
+            if isinstance(self.cycle, Exchange | Repeat):  # this one may have to wait behind it
                 self._answering = self.cycle
             super().on_headers_complete()
             return
@@ -141,7 +149,7 @@ class LaneProtocol(EdgeProtocol):
 
     def _exchange(self) -> Exchange | None:
         before, parser, url = self.cycle, self.parser, self.url
-        if self.expect_100_continue or (before is not None and not before.response_complete):
+        if self.expect_100_continue or self.flow.write_paused or (before is not None and not before.response_complete):
             return None
         if parser.get_http_version() != "1.1" or parser.should_upgrade() or self.limit_concurrency is not None:
             return None
@@ -163,11 +171,12 @@ class LaneProtocol(EdgeProtocol):
     def _send(self, exchange: Exchange) -> bool:
         """Send it, if nothing stands in the way."""
         gateway, operation, body = self.gateway, exchange.operation, bytes(exchange.body)
-        inbound = gateway.edge.read(exchange.scope)
+        inbound, now = gateway.edge.read(exchange.scope), monotonic()
         if inbound.fault is not None or len(body) > BODY_BYTES:
             return False
-        connection = gateway.enter(inbound.token, inbound.client, operation)
-        if connection is None:
+        ticket = gateway.ticket(inbound, operation, now)
+        connection = None if ticket is None else gateway.enter(ticket, operation, now)
+        if ticket is None or connection is None:
             return False
         method = operation.method.encode("ascii")
         framing = b"content-length: %d\r\n" % len(body) if body or method != b"GET" else b""
@@ -177,7 +186,7 @@ class LaneProtocol(EdgeProtocol):
             gateway.turn_back(connection)
             return False
         exchange.send(inbound, connection, head + body)
-        self._sent = exchange
+        self._sent, self._ticket = exchange, ticket
         return True
 
     def hand_over(self, exchange: Exchange, *, admitted: bool = False) -> None:

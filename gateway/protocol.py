@@ -2,6 +2,7 @@
 problem documents for what is not HTTP. Source: RFC 9112 section 9.5 (time-outs) and 9.6 (lingering close)."""
 
 import asyncio
+from time import monotonic
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
@@ -34,6 +35,7 @@ class EdgeProtocol(HttpToolsProtocol):
         self._idle_bytes = 0
         self._refused = False
         self._answering: Any = None
+        self.quiet_since = 0.0
         self._head_timer: asyncio.TimerHandle | None = None
         self._stall_timer: asyncio.TimerHandle | None = None
         self._linger_timer: asyncio.TimerHandle | None = None
@@ -137,6 +139,17 @@ class EdgeProtocol(HttpToolsProtocol):
             self._linger_timer.cancel()
             self._linger_timer = None
         super().on_message_complete()
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Close a connection on which nothing has come for long; who was answered meanwhile gets the rest of it."""
+        self.timeout_keep_alive_task = None
+        rest = self.quiet_since + self.timeout_keep_alive - monotonic()
+        if not self.cycle.response_complete:
+            rest = self.timeout_keep_alive
+        if rest > 0:
+            self.timeout_keep_alive_task = self.loop.call_later(rest, self.timeout_keep_alive_handler)
+        else:
+            super().timeout_keep_alive_handler()
 
     def on_response_complete(self) -> None:
         """Answered before the body was there: take the rest for a moment, lest a reset overtake the answer."""

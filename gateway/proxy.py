@@ -35,6 +35,7 @@ class Proxy:
     def __init__(self, pool: UpstreamPool, origins: dict[str, Origin], settings: GatewaySettings) -> None:
         self._pool = pool
         self._origins = origins
+        self._lanes = {service: pool.lane(origin) for service, origin in origins.items()}
         self._settings = settings
 
     async def forward(self, inbound: Inbound, operation: Operation, receive: Receive, send: Send) -> int:
@@ -70,10 +71,9 @@ class Proxy:
             except UpstreamError as error:
                 raise unavailable(operation.service, error, repeatable=request.repeatable) from error
 
-    def idle_connection(self, operation: Operation) -> Connection | None:
-        """A connection to the operation's service that can be written to at once."""
-        careful = operation.method != "GET"
-        return self._pool.take_idle(self._origins[operation.service], careful=careful)
+    def idle_connection(self, operation: Operation, now: float) -> Connection | None:
+        """A connection to the operation's service that can be written to at once. `now` is monotonic."""
+        return self._lanes[operation.service].take(now, careful=operation.method != "GET")
 
     async def _send(self, origin: Origin, request: UpstreamRequest) -> UpstreamResponse:
         """Send; while the service is away, try again if nothing was sent or sending twice does no harm."""

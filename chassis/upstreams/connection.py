@@ -3,7 +3,8 @@
 import asyncio
 import select
 from collections.abc import AsyncIterable
-from typing import Protocol, cast
+from time import monotonic
+from typing import TYPE_CHECKING, Protocol, cast
 
 import httptools
 
@@ -18,6 +19,9 @@ from chassis.upstreams.messages import (
 )
 from chassis.upstreams.response import UpstreamResponse
 from chassis.upstreams.whole import read_whole
+
+if TYPE_CHECKING:
+    from chassis.upstreams.pool import Lane
 
 _NEVER = float("inf")
 
@@ -37,12 +41,16 @@ class Owner(Protocol):
 class Connection(asyncio.Protocol):
     """One connection to an upstream, which carries one exchange after the other."""
 
-    def __init__(self, pool: Owner, origin: Origin) -> None:
+    def __init__(self, pool: Owner, origin: Origin, lane: "Lane") -> None:
         self.origin = origin
         self.authority = origin.authority
+        self.lane = lane
         self.deadline = _NEVER
         self.idle_since = 0.0
         self.reused = False
+        self.gone = False
+        """Whether it is lost, or closed by us; it carries nothing any more."""
+
         self._pool = pool
         self._limits = pool.limits
         self._loop = asyncio.get_running_loop()
@@ -67,9 +75,9 @@ class Connection(asyncio.Protocol):
         try:
             head = encode_head(request, self.authority)
             if isinstance(request.body, bytes):
-                self.begin(response, head + request.body, method=request.method)
+                self.begin(response, head + request.body, method=request.method, now=monotonic())
             else:
-                self.begin(response, head, method=request.method)
+                self.begin(response, head, method=request.method, now=monotonic())
                 self._pump = self._loop.create_task(self._send_body(request.body, request.content_length))
             await response.head()
         except BaseException:
@@ -77,15 +85,20 @@ class Connection(asyncio.Protocol):
             raise
         return response
 
-    def begin(self, response: UpstreamResponse, message: bytes, *, method: bytes) -> None:
-        """Send `message`; what comes back goes to `response`."""
+    def begin(self, response: UpstreamResponse, message: bytes, *, method: bytes, now: float) -> None:
+        """Send `message`; what comes back goes to `response`. `now` is monotonic."""
         self._response = response
         self._raw_bytes = 0
         self._header_bytes = 0
         self._without_body = method == b"HEAD"
         self._until_eof = False
-        self._expect_progress(self._limits.first_byte_seconds)
+        self.deadline = now + self._limits.first_byte_seconds
         self._transport.write(message)
+
+    def hand_on(self, response: UpstreamResponse, successor: UpstreamResponse) -> None:
+        """Let `successor` have what was to go to `response`."""
+        if response is self._response:
+            self._response = successor
 
     async def _send_body(self, body: AsyncIterable[bytes], length: int | None) -> None:
         sent = 0
@@ -132,7 +145,7 @@ class Connection(asyncio.Protocol):
             self.close()
 
     def _expect_progress(self, seconds: float) -> None:
-        self.deadline = self._loop.time() + seconds
+        self.deadline = monotonic() + seconds
 
     # --- asyncio.Protocol -----------------------------------------------------------------------------------------
 
@@ -148,12 +161,12 @@ class Connection(asyncio.Protocol):
             return
         if not self._raw_bytes and not self._without_body:
             whole = read_whole(data)
-            if whole is not None and len(data) - len(whole[3]) <= self._limits.max_head_bytes:
-                response.put_whole(*whole)
+            if whole is not None and len(data) - len(whole[2]) <= self._limits.max_head_bytes:
                 self._keep_alive = True
                 self._finish()
-                response.wake()
+                response.put_whole(*whole)
                 return
+            response = self._response = response.in_parts()
         self._raw_bytes += len(data)
         try:
             self._parser.feed_data(data)
@@ -178,7 +191,7 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Fail what was under way, and tell the pool."""
-        self.lost = True
+        self.lost = self.gone = True
         self._fail(UpstreamBroken(f"{self.origin.host}:{self.origin.port} closed the connection: {exc or 'end'}"))
         self.resume_writing()
         self._pool.on_closed(self)
@@ -258,7 +271,7 @@ class Connection(asyncio.Protocol):
             self.close()
             return
         self.reused = True
-        self.idle_since = self._loop.time()
+        self.idle_since = monotonic()
         self._pool.on_idle(self)
 
     def _fail(self, error: BaseException) -> None:
@@ -270,6 +283,7 @@ class Connection(asyncio.Protocol):
     def close(self) -> None:
         """Drop the connection at once, with whatever it carries."""
         self.deadline = _NEVER
+        self.gone = True
         response, self._response = self._response, None
         if response is not None:
             response.fail(UpstreamBroken("the exchange was given up"))
@@ -283,11 +297,9 @@ class Connection(asyncio.Protocol):
         """Fail what is under way because its deadline has passed."""
         self._fail(UpstreamTimeout(f"{self.origin.host}:{self.origin.port} did not answer in time"))
 
-    @property
-    def usable(self) -> bool:
+    def is_usable(self, now: float) -> bool:
         """Whether it is open and was not idle for so long that the upstream may be about to close it."""
-        fresh = self._loop.time() - self.idle_since < self._limits.keep_alive_seconds
-        return fresh and not self.lost and not self._transport.is_closing()
+        return not self.gone and now - self.idle_since < self._limits.keep_alive_seconds
 
     def is_quiet(self) -> bool:
         """Whether the kernel holds no end of stream or stray bytes of the upstream that we have not read yet."""

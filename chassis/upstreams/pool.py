@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import deque
+from time import monotonic
 
 from chassis.upstreams.connection import Connection
 from chassis.upstreams.messages import (
@@ -18,7 +19,7 @@ from chassis.upstreams.response import UpstreamResponse
 _SWEEP_SECONDS = 0.1
 
 
-class _Lane:
+class Lane:
     """The connections to one origin: the idle ones (the last used first) and the callers waiting for one."""
 
     def __init__(self) -> None:
@@ -26,13 +27,25 @@ class _Lane:
         self.idle: deque[Connection] = deque()
         self.waiting: deque[asyncio.Future[Connection | None]] = deque()
 
+    def take(self, now: float, *, careful: bool) -> Connection | None:
+        """A connection that is open and idle, to be used at once; None when there is none. `now` is monotonic.
+
+        `careful` looks in the kernel whether the upstream has closed it: for what must not be sent twice.
+        """
+        while self.idle:
+            connection = self.idle.pop()
+            if connection.is_usable(now) and not (careful and not connection.is_quiet()):
+                return connection
+            connection.close()
+        return None
+
 
 class UpstreamPool:
     """Connections to any number of origins. To be used within one event loop."""
 
     def __init__(self, limits: PoolLimits | None = None) -> None:
         self.limits = limits or PoolLimits()
-        self._lanes: dict[Origin, _Lane] = {}
+        self._lanes: dict[Origin, Lane] = {}
         self._connections: set[Connection] = set()
         self._sweeper: asyncio.TimerHandle | None = None
         self._closed = False
@@ -67,45 +80,34 @@ class UpstreamPool:
         lane = self._lanes.get(origin)
         return (lane.open, len(lane.idle)) if lane else (0, 0)
 
-    def take_idle(self, origin: Origin, *, careful: bool) -> Connection | None:
-        """A connection that is open and idle, to be used at once; None when there is none.
-
-        `careful` looks in the kernel whether the upstream has closed it: for what must not be sent twice.
-        """
-        lane = self._lanes.get(origin)
-        return None if lane is None else self._take(lane, careful=careful)
-
-    @staticmethod
-    def _take(lane: _Lane, *, careful: bool) -> Connection | None:
-        while lane.idle:
-            connection = lane.idle.pop()
-            if connection.usable and not (careful and not connection.is_quiet()):
-                return connection
-            connection.close()
-        return None
+    def lane(self, origin: Origin) -> Lane:
+        """The connections to `origin`."""
+        return self._lanes.setdefault(origin, Lane())
 
     # --- handing out ----------------------------------------------------------------------------------------------
 
     async def _acquire(self, origin: Origin, *, careful: bool) -> Connection:
-        lane = self._lanes.setdefault(origin, _Lane())
+        lane = self.lane(origin)
         while True:
-            connection = self._take(lane, careful=careful)
+            connection = lane.take(monotonic(), careful=careful)
             if connection is not None:
                 return connection
             if lane.open < self.limits.max_connections:
                 return await self._connect(origin, lane)
             handed = await self._wait(origin, lane)
-            if handed is not None and handed.usable:
+            if handed is not None and handed.is_usable(monotonic()):
                 return handed
 
-    async def _connect(self, origin: Origin, lane: _Lane) -> Connection:
+    async def _connect(self, origin: Origin, lane: Lane) -> Connection:
         if self._closed:
             raise UpstreamUnreachable("the pool is closed")
         loop = asyncio.get_running_loop()
         lane.open += 1
         try:
             async with asyncio.timeout(self.limits.connect_seconds):
-                _, connection = await loop.create_connection(lambda: Connection(self, origin), origin.host, origin.port)
+                _, connection = await loop.create_connection(
+                    lambda: Connection(self, origin, lane), origin.host, origin.port
+                )
         except (OSError, TimeoutError) as error:
             self._free(lane)
             reason = str(error) or "no answer in time"
@@ -121,7 +123,7 @@ class UpstreamPool:
             self._sweeper = loop.call_later(_SWEEP_SECONDS, self._sweep)
         return connection
 
-    async def _wait(self, origin: Origin, lane: _Lane) -> Connection | None:
+    async def _wait(self, origin: Origin, lane: Lane) -> Connection | None:
         if len(lane.waiting) >= self.limits.max_waiting:
             raise UpstreamBusy(f"too many requests wait for {origin.host}:{origin.port}")
         turn: asyncio.Future[Connection | None] = asyncio.get_running_loop().create_future()
@@ -136,7 +138,7 @@ class UpstreamPool:
                 raise UpstreamBusy(f"no free connection to {origin.host}:{origin.port} in time") from error
             raise
 
-    def _pass_on(self, lane: _Lane, connection: Connection | None) -> None:
+    def _pass_on(self, lane: Lane, connection: Connection | None) -> None:
         while lane.waiting:
             turn = lane.waiting.popleft()
             if not turn.done():
@@ -145,7 +147,7 @@ class UpstreamPool:
         if connection is not None:
             lane.idle.append(connection)
 
-    def _free(self, lane: _Lane) -> None:
+    def _free(self, lane: Lane) -> None:
         lane.open -= 1
         self._pass_on(lane, None)
 
@@ -161,25 +163,29 @@ class UpstreamPool:
         if self._closed:
             connection.close()
             return
-        self._pass_on(self._lanes[connection.origin], connection)
+        lane = connection.lane
+        if lane.waiting:
+            self._pass_on(lane, connection)
+        else:
+            lane.idle.append(connection)
 
     def on_closed(self, connection: Connection) -> None:
         """Forget `connection`."""
         if connection not in self._connections:
             return  # lost before the pool heard that it was made; `_connect` counts it
         self._connections.discard(connection)
-        lane = self._lanes[connection.origin]
+        lane = connection.lane
         if connection in lane.idle:
             lane.idle.remove(connection)
         self._free(lane)
 
     def _sweep(self) -> None:
-        now = asyncio.get_running_loop().time()
+        now = monotonic()
         for connection in list(self._connections):
             if now > connection.deadline:
                 connection.time_out()
         for lane in self._lanes.values():
-            while lane.idle and not lane.idle[0].usable:
+            while lane.idle and not lane.idle[0].is_usable(now):
                 lane.idle.popleft().close()
         self._sweeper = None
         if self._connections:

@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from typing import Protocol
 
+from chassis.upstreams.whole import Field
+
 
 class Exchanger(Protocol):
     """The connection an answer arrives on."""
@@ -83,13 +85,18 @@ class UpstreamResponse:
         self._size += len(part)
         return self._size
 
-    def put_whole(self, status: int, names: Sequence[bytes], fields: Sequence[bytes], body: bytes) -> None:
-        """Take an answer that came in one piece; `fields` are its header lines."""
+    def put_whole(self, status: int, fields: Sequence[Field], body: bytes) -> None:
+        """Take an answer that came in one piece, and let the reader look."""
         self.status = status
-        self.headers = [(name, line[len(name) + 1 :].strip(b" \t")) for name, line in zip(names, fields, strict=True)]
+        self.headers = [(name, value) for name, value, _, _ in fields]
         self.head_done = self.done = True
         if body:
             self.put(body)
+        self.wake()
+
+    def in_parts(self) -> "UpstreamResponse":
+        """What an answer that does not come in one piece is given to: this, unless it can take whole ones only."""
+        return self
 
     def fail(self, error: BaseException) -> None:
         """End with `error`, unless it is complete."""
