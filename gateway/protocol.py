@@ -113,9 +113,11 @@ class EdgeProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """The header is complete; what comes as trailers after the body is dropped."""
-        self.end_head()
         super().on_headers_complete()
+        self.end_head()
         self.headers = []
+        if self.parser.should_upgrade():  # what comes after it may be anything
+            self.cycle.keep_alive = False
 
     def end_head(self) -> None:
         """The header came in time."""
@@ -154,7 +156,12 @@ class EdgeProtocol(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         """Answered before the body was there: take the rest for a moment, lest a reset overtake the answer."""
         super().on_response_complete()
-        if self._in_body and not self.transport.is_closing() and self._linger_timer is None:
+        if (
+            self._in_body
+            and self.cycle.response_complete
+            and not self.transport.is_closing()
+            and self._linger_timer is None
+        ):
             self._linger_timer = self.loop.call_later(_LINGER_SECONDS, self.transport.close)
 
     def pause_writing(self) -> None:
@@ -185,8 +192,12 @@ class EdgeProtocol(HttpToolsProtocol):
         """Answer with `error` and close, but go on taking what comes for a moment, so that the answer is read."""
         if self._refused or self.transport.is_closing():
             return
-        busy = self.cycle is not None and not self.cycle.response_complete
         self._refused, self._between = True, False
+        if self.pipeline and self._in_body:  # what is wrong has not had its turn, and will not
+            self.pipeline.popleft()
+            self.cycle = self.pipeline[0][0] if self.pipeline else self._answering
+            self._in_body = False
+        busy = self.cycle is not None and not self.cycle.response_complete
         if busy and not self._in_body:  # what is wrong came after the request that is being answered
             self.cycle.keep_alive = False
             self.flow.pause_reading()
