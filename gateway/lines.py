@@ -1,8 +1,9 @@
 """Where one request ends and the next begins, and the request line, which the parser reads too kindly.
 
 llhttp takes several spaces in a request line, a fragment, other protocols (`GET / RTSP/1.0`) and stray line ends before
-it, and does not say where in the bytes a message began. CONNECT and the preface of HTTP/2 end HTTP/1.1. So what is fed to it is cut where a message can end: after an
+it, and does not say where in the bytes a message began. So what is fed to it is cut where a message can end: after an
 empty line, or after the last byte of an announced length. Then every request line is the beginning of a piece.
+CONNECT, and the preface of HTTP/2, end HTTP/1.1 and are refused.
 
 Source: RFC 9112 sections 2.2 (one empty line before a request may be ignored) and 3 (single spaces, no fragment).
 """

@@ -8,6 +8,7 @@ import asyncio
 import re
 from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack, contextmanager
+from itertools import product
 
 import hypothesis
 import pytest
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 
 from chassis.testing import TokenMint
 from chassis.upstreams import messages
-from gateway import lane, lines, protocol
+from gateway import app, lane, lines, protocol
 from gateway.edge import Edge
 from gateway.exchange import Exchange
 from tests.gateway.fuzz.found import FOUND
@@ -23,7 +24,7 @@ from tests.gateway.fuzz.inputs import Case, case
 from tests.gateway.fuzz.memory import Bench, bench
 from tests.gateway.fuzz.oracle import Fault, try_case
 
-SHORT, LONG_RUNS, LONG_EACH = 1_500, 21, 5_000
+SHORT, LONG_RUNS, LONG_EACH = 1_000, 21, 5_000
 TAPES = st.binary(min_size=4, max_size=120)
 
 
@@ -39,13 +40,13 @@ def benched(mint: TokenMint, plane: str) -> Iterator[Callable[[Case], None]]:
             runner.run(stack.aclose())
 
 
-def search(try_one: Callable[[Case], None], *, examples: int, seed: int) -> None:
+def search(try_one: Callable[[Case], None], *, examples: int, seed: int, shrink: bool = True) -> None:
     """So many inputs. Raises: Fault, with the smallest input that shows it."""
 
     @hypothesis.seed(seed)
     @hypothesis.settings(
         max_examples=examples, database=None, deadline=None, suppress_health_check=list(hypothesis.HealthCheck),
-        phases=[hypothesis.Phase.generate, hypothesis.Phase.shrink],
+        phases=[hypothesis.Phase.generate, *[hypothesis.Phase.shrink] * shrink], report_multiple_bugs=False,
     )  # fmt: skip
     @hypothesis.given(TAPES)
     def searched(tape: bytes) -> None:
@@ -62,16 +63,20 @@ def test_everybody_reads_the_same_requests(mint: TokenMint, plane: str) -> None:
         search(try_one, examples=SHORT, seed=1)
 
 
+def every_found(try_one: Callable[[Case], None]) -> None:
+    """What was found, whole, byte by byte, and on connections with a history. Raises: Fault."""
+    for pieces in FOUND.values():
+        whole = b"".join(pieces)
+        single = tuple(whole[at : at + 1] for at in range(len(whole)))
+        for warm, pause in product((False, True), repeat=2):
+            for each in (pieces, single):
+                try_one(Case(each, (pause,) * len(each), warm))
+
+
 @pytest.mark.parametrize("plane", ["lane", "asgi"])
 def test_what_was_found_stays_mended(mint: TokenMint, plane: str) -> None:
     with benched(mint, plane) as try_one:
-        for pieces in FOUND.values():
-            for warm in (False, True):
-                for pause in (False, True):
-                    try_one(Case(pieces, (pause,) * len(pieces), warm))
-                    whole = b"".join(pieces)
-                    single = tuple(whole[at : at + 1] for at in range(len(whole)))
-                    try_one(Case(single, (pause,) * len(single), warm))
+        every_found(try_one)
 
 
 @pytest.mark.long
@@ -88,7 +93,7 @@ def _lenient_lines(patch: pytest.MonkeyPatch) -> None:
 
 
 def _lenient_repeats(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(lane, "REQUEST_LINE", re.compile(rb"GET +(/[^ ]*) +HTTP/1\.1"))
+    patch.setattr(app, "REQUEST_LINE", re.compile(rb"GET +(/[^ ]*) +HTTP/1\.1"))
 
 
 def _no_check(patch: pytest.MonkeyPatch) -> None:
@@ -128,4 +133,5 @@ def test_a_broken_gateway_is_found_out(
 ) -> None:
     broken(monkeypatch)
     with benched(mint, "lane") as try_one, pytest.raises(Fault):
-        search(try_one, examples=3_000, seed=2)
+        every_found(try_one)
+        search(try_one, examples=3_000, seed=2, shrink=False)

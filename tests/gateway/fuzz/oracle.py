@@ -35,9 +35,8 @@ async def try_case(bench: Bench, case: Case) -> None:
     """Send it on a connection of its own. Raises: Fault; the bench is as good as new afterwards."""
     try:
         await _try(bench, case)
-    except BaseException:
+    finally:
         await bench.reset()
-        raise
 
 
 async def _try(bench: Bench, case: Case) -> None:
@@ -59,7 +58,6 @@ async def _try(bench: Bench, case: Case) -> None:
     _compare(expected, service.served)
     for side in list(service.sides):
         _check_side(side, service.served)
-    service.sides = [side for side in service.sides if not side.ended]
     _expect(not bench.state.tasks, "a request outlived its client")
     _expect(not bench.state.connections, "a connection outlived its client")
 
@@ -151,7 +149,6 @@ def _check_side(side: ServiceSide, served: Sequence[Served]) -> None:
     known = {(each.method, each.target, each.body) for each in served}
     for request in _read_all(connection):
         _expect(request in known, f"h11 reads {request}, the service {known}")
-    side.written.clear()
 
 
 def _read_all(connection: h11.Connection) -> list[tuple[bytes, bytes, bytes]]:

@@ -163,7 +163,7 @@ def _judge(request: Request) -> None:
         any(names.count(name) > 1 for name in _ONCE)
         or len(hosts) != 1
         or not _HOST.fullmatch(hosts[0])
-        or (upgrades and bool(request.body))
+        or (upgrades and bool(request.body or values(request.headers, b"transfer-encoding")))
     )
     request.last = request.minor == 0 or b"close" in hops or upgrades
     request.unsure = b"connection" in names and any(hop not in (b"keep-alive", b"x-kept") for hop in hops)
