@@ -6,6 +6,7 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
 from chassis.problems import MEDIA_TYPE, Problem
+from chassis.sse import MEDIA_TYPE as STREAM_TYPE
 
 _IDEMPOTENCY: dict[str, Any] = {
     "name": "Idempotency-Key",
@@ -56,10 +57,18 @@ def _idempotency_key(operation: dict[str, Any], rule: str) -> dict[str, Any]:
 
 
 def _complete_operation(operation: dict[str, Any]) -> None:
+    """Errors are problem documents; a stream is text, and its model the JSON that is in there.
+
+    Source: JSON Schema 2020-12, section 8 (`contentSchema`): OpenAPI 3.1 has no `itemSchema` yet.
+    """
     invalid = operation["responses"].get("422")
     if invalid is not None:
         invalid["description"] = "A field has a value it may not have"
         invalid["content"] = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    stream = operation["responses"].get("200", {}).get("content", {}).get(STREAM_TYPE)
+    if stream is not None:
+        model = {"$ref": stream["schema"]["$ref"]}
+        stream["schema"] = {"type": "string", "contentMediaType": STREAM_TYPE, "contentSchema": model}
 
 
 def _idempotency_rules(app: FastAPI) -> dict[str, str]:

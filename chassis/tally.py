@@ -49,9 +49,13 @@ class Tally:
             row = self._rows[service, method, route] = Row(seconds)
         return row
 
-    def add(self, service: str, method: str, route: str, status: int, seconds: float) -> None:
-        """Count an answered request. `seconds` since it was there to be answered."""
-        self.row(service, method, route).add(status, seconds)
+    def add(self, service: str, method: str, route: str, status: int, seconds: float | None) -> None:
+        """Count an answered request. `seconds` since it was there to be answered; None: its time says nothing."""
+        row = self.row(service, method, route)
+        if seconds is None:
+            row.counts[status] = row.counts.get(status, 0) + 1
+        else:
+            row.add(status, seconds)
 
     def describe(self) -> tuple[CounterMetricFamily, HistogramMetricFamily]:
         """The two metrics, without their values."""

@@ -17,6 +17,9 @@ from chassis import tracing
 from chassis.tally import TALLY
 from chassis.tracing import TRACEPARENT, traceparent_from
 
+UNTIMED = "untimed"
+"""In a scope's state: the answer lasts as long as its reader likes, so its duration says nothing."""
+
 REQUEST_ID = ContextVar[str | None]("request_id", default=None)
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}", re.ASCII)
@@ -106,12 +109,12 @@ class RequestMiddleware:
         finally:
             route = getattr(scope.get("route"), "path", "unmatched")
             method = scope["method"] if scope["method"] in _METHODS else "other"
-            self._observe(method, route, status, time.perf_counter() - started)
+            self._observe(method, route, status, time.perf_counter() - started, timed=UNTIMED not in scope["state"])
             if span is not None:
                 tracing.end_request(span, method=method, route=route, status=status)
 
-    def _observe(self, method: str, route: str, status: int, seconds: float) -> None:
-        TALLY.add(self._service, method, route, status, seconds)
+    def _observe(self, method: str, route: str, status: int, seconds: float, *, timed: bool) -> None:
+        TALLY.add(self._service, method, route, status, seconds if timed else None)
         if route not in _QUIET:
             log.info("request", method=method, route=route, status=status, milliseconds=round(seconds * 1000, 2))
 

@@ -8,7 +8,7 @@ from pydantic import Field
 from chassis.clock import Timestamp
 from chassis.envelope import Event
 from chassis.money import Wei
-from events.fields import BEN, GRANT, HASH, PROPOSAL, at, told, wei
+from events.fields import ADA, BEN, GRANT, HASH, PROPOSAL, at, told, wei
 
 GENESIS_PARAMETERS: Final[dict[str, int]] = {
     "client_fee_bps": 1_000,
@@ -29,6 +29,7 @@ NETWORK_KEY: Final = "network"
 class _ProposalEvent(Event):
     key_field: ClassVar[str] = "proposal_id"
     proposal_id: Annotated[UUID, told("The proposal.", PROPOSAL)]
+    author_id: Annotated[UUID | None, told("Who proposed it; null in events older than this field.", ADA)] = None
 
 
 class ProposalOpened(_ProposalEvent):

@@ -9,8 +9,10 @@ from chassis.clock import Timestamp
 from chassis.envelope import Event
 from chassis.money import MAX_CENTS
 from events.fields import (
+    CLIO,
     INVOICE,
     REFUND,
+    TARIQ,
     BidId,
     ClientId,
     EngagementId,
@@ -54,6 +56,7 @@ class BidPlaced(Event):
     talent_id: TalentId
     rate_cents: Annotated[int, cents("What the Talent asks: an hour, or for the whole of a fixed-price job", 10_000)]
     placed_at: Annotated[Timestamp, at("When the bid was placed")]
+    client_id: Annotated[UUID | None, told("Whose job it is; null in events older than this field.", CLIO)] = None
 
 
 class BidWithdrawn(Event):
@@ -65,6 +68,7 @@ class BidWithdrawn(Event):
     job_id: JobId
     talent_id: TalentId
     withdrawn_at: Annotated[Timestamp, at("When the bid was taken back")]
+    client_id: Annotated[UUID | None, told("Whose job it is; null in events older than this field.", CLIO)] = None
 
 
 class EngagementStarted(Event):
@@ -137,3 +141,7 @@ class TransactionRefunded(Event):
         ge=0, le=MAX_CENTS, strict=True
     )
     refunded_at: Annotated[Timestamp, at("When the money went back")]
+    client_id: Annotated[UUID | None, told("The member who paid; null in events older than this field.", CLIO)] = None
+    talent_id: Annotated[UUID | None, told("The member who worked; null in events older than this field.", TARIQ)] = (
+        None
+    )

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from chassis.errors import Conflict, Forbidden, Unauthorized, Unprocessable
+from chassis.errors import BadRequest, Conflict, Forbidden, Unauthorized, Unprocessable
 
 
 class EmailTaken(Conflict):
@@ -92,3 +92,9 @@ class SuspendedMember(Forbidden):
     """The member is suspended and cannot open a session."""
 
     code, title = "member_suspended", "The member is suspended"
+
+
+class InvalidEventId(BadRequest):
+    """Not an id that a stream has given."""
+
+    code, title = "invalid_event_id", "Not an event id"

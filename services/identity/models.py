@@ -12,6 +12,7 @@ from sqlalchemy import (
     Table,
     Text,
     Uuid,
+    text,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
@@ -138,5 +139,29 @@ revocations = Table(
 """What stops working, in the order of commits: ended sessions, suspended and reinstated members."""
 
 Index("ix_revocations_sessions", revocations.c.at, postgresql_where=revocations.c.kind == "session")
+
+feed_heads = Table(
+    "feed_heads",
+    metadata,
+    Column("member_id", Uuid, primary_key=True),
+    Column("last", BigInteger, nullable=False),
+    Column("mark", Text, nullable=False, comment="of the newest entry"),
+    postgresql_with={"fillfactor": "70"},
+)
+"""How many entries each member's feed has had. Its row lock makes the order of commits the order of numbers."""
+
+feed_entries = Table(
+    "feed_entries",
+    metadata,
+    Column("member_id", Uuid, primary_key=True),
+    Column("seq", BigInteger, primary_key=True, autoincrement=False, comment="1, 2, 3 … for each member, no gap"),
+    Column("mark", Text, nullable=False, comment="of the event, so that a place is known to be what it was"),
+    Column("type", Text, nullable=False),
+    Column("line", Text, nullable=False, comment="what the member sees, as JSON"),
+    Column("recorded_at", Moment, nullable=False, server_default=text("clock_timestamp()")),
+)
+"""The events that concern each member, for the time they are kept."""
+
+Index("ix_feed_entries_recorded_at", feed_entries.c.recorded_at)
 
 attach_chassis_tables(metadata)

@@ -1,6 +1,6 @@
 """Bodies of identity's requests and answers."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from pydantic import AfterValidator, ConfigDict, Field, StringConstraints
@@ -235,6 +235,17 @@ class JwksRead(ReadModel):
     """The keys that sign access tokens, now and next. Source: RFC 7517."""
 
     keys: list[Jwk]
+
+
+class StreamEvent(ReadModel):
+    """The `data` of one event of a stream: what happened, as far as it is the reader's to see."""
+
+    id: UUID = Field(description="Of the event: the same for everybody it concerns")
+    type: str = Field(description="As in `event`; see /asyncapi.json", examples=["jobs.transaction.completed.v1"])
+    time: Timestamp
+    subject: str = Field(description="The id of what it happened to")
+    sequence: str = Field(description="1, 2, 3 … for each subject of one kind", examples=["1"])
+    data: dict[str, Any] = Field(description="Fields of the event; more may come")
 
 
 class AttributionRead(ReadModel):

@@ -40,3 +40,16 @@ class IdentitySettings(ServiceSettings):
     hashing_threads: int = Field(2, ge=1)
     hashing_backlog: int = Field(512, ge=1)
     """Password hashes and signature checks that may wait for a thread, before 429."""
+
+    feed_keep_seconds: int = Field(14 * 24 * 3600, ge=60)
+    """How long an event stays in the feeds of the members it concerns, and so how far back a stream can go on from."""
+
+    max_streams: int = Field(1_000, ge=1)
+    """Event streams open in one process, before 429."""
+
+    max_streams_per_member: int = Field(8, ge=1)
+    stream_heartbeat_seconds: float = Field(15.0, gt=0, le=20)
+    """A comment is sent when nothing else was for so long; the gateway takes a pause of 30 s for a failure."""
+
+    stream_stall_seconds: float = Field(30.0, gt=0)
+    """How long a reader may take nothing before the stream is cut off."""

@@ -9,7 +9,7 @@ from chassis.telemetry import log
 from services.identity.domain.passwords import PASSWORD_MAX, PASSWORD_MIN, hash_password
 from services.identity.domain.tokens import jwks, rules_of
 from services.identity.schemas import RevocationRead
-from services.identity.service import keys, members, sessions
+from services.identity.service import feed, keys, members, sessions
 from services.identity.settings import IdentitySettings
 
 
@@ -48,6 +48,12 @@ async def forget_old(context: Context) -> bool:
     """Delete expired sessions and challenges, and old entries of the revocation feed."""
     async with context.database.unit_of_work() as session:
         return await sessions.forget_old(session)
+
+
+async def forget_feed(context: Context) -> bool:
+    """Delete entries of feeds that are no longer kept."""
+    async with context.database.unit_of_work() as session:
+        return await feed.forget_old(session, keep_seconds=context.settings.feed_keep_seconds)
 
 
 class OwnTokenSource:

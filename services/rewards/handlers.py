@@ -25,7 +25,8 @@ async def on_transaction_completed(session: Session, event: TransactionCompleted
 @subscriptions.on(TransactionRefunded)
 async def on_transaction_refunded(session: Session, event: TransactionRefunded, envelope: Envelope) -> None:
     """Record it, perhaps before its transaction; it takes effect once the jobs service has confirmed it."""
-    await record_refund(session, told=RefundFacts(**dict(event)), event=envelope.model_dump(mode="json"))
+    told = RefundFacts(**{name: getattr(event, name) for name in RefundFacts.__dataclass_fields__})
+    await record_refund(session, told=told, event=envelope.model_dump(mode="json"))
 
 
 @subscriptions.on(MemberRegistered)

@@ -167,6 +167,7 @@ async def close_next_proposal(session: Session) -> bool:
         session,
         ProposalClosed(
             proposal_id=row.id,
+            author_id=row.author_id,
             outcome=result,
             for_wei=counted.for_wei,
             against_wei=counted.against_wei,
@@ -249,6 +250,7 @@ def _publish_opened(session: Session, row: Any) -> None:
         session,
         ProposalOpened(
             proposal_id=row.id,
+            author_id=row.author_id,
             title=row.title,
             actions_hash=row.actions_hash,
             snapshot_at=row.snapshot_at,

@@ -7,11 +7,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Annotated, TypeVar
+from uuid import UUID
 
 from fastapi import Depends, Request, Response
 
 from chassis.errors import TooManyRequests
 from chassis.signatures import SignatureInvalid, recover_personal
+from chassis.sse import Streams
 from chassis.web import ContextDep
 from services.identity.domain.rate import RateLimiter, Verdict
 from services.identity.domain.tokens import TokenRules, rules_of
@@ -20,6 +22,8 @@ from services.identity.settings import IdentitySettings
 
 T = TypeVar("T")
 Network = IPv4Network | IPv6Network
+STREAM_READS = 4
+"""Streams that read from the database at once: what else is asked needs connections too."""
 
 
 @dataclass(slots=True)
@@ -30,7 +34,14 @@ class Resources:
     backlog: int
     log_ins: RateLimiter
     trusted_proxies: Sequence[Network]
+    streams: Streams
+    stream_reads: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(STREAM_READS))
     _waiting: int = field(default=0)
+
+    def ring(self, member_ids: str) -> None:
+        """Let the streams of these members look; the ids come with commas between them."""
+        for member_id in member_ids.split(","):
+            self.streams.ring(UUID(member_id))
 
     async def run(self, work: Callable[..., T], *arguments: object) -> T:
         """The result of `work`, done in one of the threads.
@@ -53,6 +64,7 @@ def open_resources(settings: IdentitySettings) -> Resources:
         backlog=settings.hashing_backlog,
         log_ins=RateLimiter(settings.login_rate_limit),
         trusted_proxies=[ip_network(part.strip()) for part in settings.trusted_proxies.split(",") if part.strip()],
+        streams=Streams(most=settings.max_streams, most_each=settings.max_streams_per_member),
     )
 
 

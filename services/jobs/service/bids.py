@@ -42,7 +42,14 @@ async def place_bid(session: Session, *, actor: Actor, job_id: UUID, rate_cents:
         raise DuplicateBid
     publish(
         session,
-        BidPlaced(bid_id=bid.id, job_id=job.id, talent_id=bid.talent_id, rate_cents=rate_cents, placed_at=now),
+        BidPlaced(
+            bid_id=bid.id,
+            job_id=job.id,
+            client_id=job.client_id,
+            talent_id=bid.talent_id,
+            rate_cents=rate_cents,
+            placed_at=now,
+        ),
     )
     return bid
 
@@ -81,5 +88,10 @@ async def withdraw_bid(session: Session, *, actor: Actor, bid_id: UUID) -> Row:
     status = move(BID_MOVES, "withdraw", bid.status, noun="bid")
     now = utc_now()
     bid = await repository.update_bid(session, bid.id, {"status": status, "withdrawn_at": now})
-    publish(session, BidWithdrawn(bid_id=bid.id, job_id=bid.job_id, talent_id=bid.talent_id, withdrawn_at=now))
+    publish(
+        session,
+        BidWithdrawn(
+            bid_id=bid.id, job_id=bid.job_id, client_id=bid.client_id, talent_id=bid.talent_id, withdrawn_at=now
+        ),
+    )
     return bid

@@ -140,6 +140,8 @@ def _columns_of(totals: RefundTotals, amount_cents: int) -> dict[str, Any]:
 def _refunded(row: Row, now: datetime) -> TransactionRefunded:
     return TransactionRefunded(
         transaction_id=row.transaction_id,
+        client_id=row.client_id,
+        talent_id=row.talent_id,
         refund_id=row.id,
         refunded_cents=row.amount_cents,
         total_refunded_cents=row.total_refunded_cents,
