@@ -5,6 +5,7 @@ import json
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from fastapi import FastAPI
@@ -35,6 +36,7 @@ from gateway.settings import GatewaySettings
 from gateway.table import Operation, RouteTable, allowed, operations_of
 
 DOCUMENT = Path(__file__).with_name("openapi.json")
+_LOOK_SECONDS = 0.25
 
 
 class Gateway:
@@ -44,7 +46,9 @@ class Gateway:
         self.settings = settings
         self.lifecycle = Lifecycle()
         self._token_source = token_source
-        self.table = RouteTable(operations_of(json.loads(document)))
+        operations = operations_of(json.loads(document))
+        self.table = RouteTable(operations)
+        self._untimed = frozenset(operation.path for operation in operations if operation.is_stream)
         self.lines = Memo(self._line)
         """Where request lines lead; None for what the parser has to look at."""
 
@@ -82,8 +86,10 @@ class Gateway:
         )
         async with AsyncExitStack() as stack:
             stack.push_async_callback(asyncio.to_thread, send_spans)
-            pool = UpstreamPool(limits)
+            pool, streams = UpstreamPool(limits), UpstreamPool(_for_streams(limits, settings))
             stack.push_async_callback(pool.close)
+            stack.push_async_callback(streams.close)
+            stack.callback(asyncio.create_task(self._end_streams(streams)).cancel)
             http = await stack.enter_async_context(HttpClient(timeout_seconds=5.0))
             source = self._token_source or RemoteTokenSource(http, settings.identity_url, settings.internal_secret)
             authenticator = Authenticator(source, issuer=settings.jwt_issuer, audience=settings.jwt_audience)
@@ -96,9 +102,16 @@ class Gateway:
                 addresses=self._addresses,
                 retry_seconds=settings.retry_seconds,
             )
-            self._proxy = Proxy(pool, settings.origins(), settings)
+            self._proxy = Proxy(pool, streams, settings.origins(), settings)
             self._readiness = Readiness(http, _service_urls(settings), self.lifecycle)
             yield
+
+    async def _end_streams(self, streams: UpstreamPool) -> None:
+        """When the process takes no more connections, its streams end, for they never do so by themselves."""
+        life, drain_seconds = self.lifecycle, self.settings.drain_seconds
+        while not (life.is_stopping and life.stopping_seconds() >= drain_seconds):  # noqa: ASYNC110 - told by a signal
+            await asyncio.sleep(_LOOK_SECONDS)
+        streams.end()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI entry point."""
@@ -187,7 +200,7 @@ class Gateway:
         """A request that was let in has been answered: count, time and log it."""
         self._in_flight -= 1
         method = inbound.method if inbound.method in _METHODS else "other"
-        TALLY.add("gateway", method, route, status, seconds)
+        TALLY.add("gateway", method, route, status, None if route in self._untimed else seconds)
         if inbound.span is not None:
             tracing.end_request(inbound.span, method=method, route=route, status=status)
         trace_id = inbound.traceparent[3:35]
@@ -202,6 +215,10 @@ class Gateway:
 
 IN_FLIGHT = Gauge("btrst_gateway_in_flight", "Requests under way to a service")
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+
+def _for_streams(limits: PoolLimits, settings: GatewaySettings) -> PoolLimits:
+    return replace(limits, max_connections=settings.max_streams, max_waiting=0)
 
 
 def _check(inbound: Inbound, allow: str | None, operation: Operation | None) -> None:

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 from starlette.types import Receive, Send
 
-from chassis.errors import DomainError
+from chassis.errors import DomainError, TooManyRequests
 from chassis.upstreams import (
     Origin,
     UpstreamBroken,
@@ -32,10 +32,14 @@ _WATCH_AFTER_SECONDS = 0.25
 class Proxy:
     """Sends requests to the services that own their operations."""
 
-    def __init__(self, pool: UpstreamPool, origins: dict[str, Origin], settings: GatewaySettings) -> None:
+    def __init__(
+        self, pool: UpstreamPool, streams: UpstreamPool, origins: dict[str, Origin], settings: GatewaySettings
+    ) -> None:
         self._pool = pool
+        self._streams = streams
         self._origins = origins
         self._lanes = {service: pool.lane(origin) for service, origin in origins.items()}
+        self._stream_lanes = {service: streams.lane(origin) for service, origin in origins.items()}
         self._settings = settings
 
     async def forward(self, inbound: Inbound, operation: Operation, receive: Receive, send: Send) -> int:
@@ -59,7 +63,7 @@ class Proxy:
         )
         with _Watch(receive, body) as watch:
             try:
-                answer = await self._send(self._origins[operation.service], request)
+                answer = await self._send(self._pool_of(operation), self._origins[operation.service], request)
                 try:
                     return await _relay(inbound, answer, send)
                 finally:
@@ -69,20 +73,27 @@ class Proxy:
                     raise
                 raise ClientGone from None
             except UpstreamError as error:
+                if operation.is_stream and isinstance(error, UpstreamBusy):
+                    raise _too_many_streams() from error
                 raise unavailable(operation.service, error, repeatable=request.repeatable) from error
 
     def idle_connection(self, operation: Operation, now: float) -> Connection | None:
         """A connection to the operation's service that can be written to at once. `now` is monotonic."""
-        return self._lanes[operation.service].take(now, careful=operation.method != "GET")
+        lanes = self._stream_lanes if operation.is_stream else self._lanes
+        return lanes[operation.service].take(now, careful=operation.method != "GET")
 
-    async def _send(self, origin: Origin, request: UpstreamRequest) -> UpstreamResponse:
+    def _pool_of(self, operation: Operation) -> UpstreamPool:
+        """Streams have connections of their own: however many there are, other requests find one."""
+        return self._streams if operation.is_stream else self._pool
+
+    async def _send(self, pool: UpstreamPool, origin: Origin, request: UpstreamRequest) -> UpstreamResponse:
         """Send; while the service is away, try again if nothing was sent or sending twice does no harm."""
         loop = asyncio.get_running_loop()
         give_up_at = loop.time() + self._settings.retry_seconds
         pause = _FIRST_PAUSE_SECONDS
         while True:
             try:
-                return await self._pool.send(origin, request)
+                return await pool.send(origin, request)
             except UpstreamBusy:
                 raise
             except (UpstreamUnreachable, UpstreamBroken) as error:
@@ -91,6 +102,10 @@ class Proxy:
                     raise
             await asyncio.sleep(pause)
             pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
+
+
+def _too_many_streams() -> TooManyRequests:
+    return TooManyRequests("Too many streams are open", code="too_many_streams", headers={"Retry-After": "5"})
 
 
 class _Watch:

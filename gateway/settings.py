@@ -30,6 +30,9 @@ class GatewaySettings(ServiceSettings):
     max_target_bytes: int = Field(8_192, ge=256)
     max_in_flight: int = Field(10_000, ge=1)
     upstream_connections: int = Field(256, ge=1)
+    max_streams: int = Field(1_000, ge=1)
+    """Event streams open at once, before 429; each has an upstream connection beside those above."""
+
     head_seconds: float = Field(10.0, gt=0)
     """How long a client may take to send a request's header."""
 

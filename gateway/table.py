@@ -24,6 +24,9 @@ class Operation:
     ignores_token: bool
     """Sessions: whoever logs in or refreshes may carry an old token, which says nothing there."""
 
+    is_stream: bool = False
+    """Its answer lasts as long as its reader likes."""
+
 
 @dataclass(slots=True)
 class _Node:
@@ -126,5 +129,11 @@ def operations_of(document: Mapping[str, Any]) -> list[Operation]:
             schemes = described.get("security", document.get("security")) or ()
             needs_token = bool(schemes) and {} not in schemes  # {}: a token may come, or none
             ignores_token = not needs_token and path.split("/")[2:3] == ["sessions"]
-            found.append(Operation(service, method.upper(), path, needs_token, ignores_token))
+            found.append(
+                Operation(service, method.upper(), path, needs_token, ignores_token, is_stream=_is_stream(described))
+            )
     return found
+
+
+def _is_stream(described: Mapping[str, Any]) -> bool:
+    return "text/event-stream" in described.get("responses", {}).get("200", {}).get("content", {})

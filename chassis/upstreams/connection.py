@@ -293,6 +293,15 @@ class Connection(asyncio.Protocol):
         if self._transport is not None and not self.lost:
             self._transport.abort()
 
+    def end(self) -> None:
+        """Drop the connection; an answer that has begun counts as complete where it is."""
+        response = self._response
+        if response is not None and response.head_done:
+            self._response = None
+            response.done = True
+            response.wake()
+        self.close()
+
     def time_out(self) -> None:
         """Fail what is under way because its deadline has passed."""
         self._fail(UpstreamTimeout(f"{self.origin.host}:{self.origin.port} did not answer in time"))

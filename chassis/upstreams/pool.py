@@ -75,6 +75,13 @@ class UpstreamPool:
             connection.close()
         await asyncio.sleep(0)
 
+    def end(self) -> None:
+        """Let each answer under way count as complete where it is, and open no more connections: for answers that
+        never end by themselves."""
+        self._closed = True
+        for connection in list(self._connections):
+            connection.end()
+
     def counts(self, origin: Origin) -> tuple[int, int]:
         """How many connections to `origin` are open, and how many of them are idle."""
         lane = self._lanes.get(origin)
@@ -115,7 +122,8 @@ class UpstreamPool:
         except BaseException:
             self._free(lane)
             raise
-        if connection.lost:
+        if connection.lost or self._closed:
+            connection.close()
             self._free(lane)
             raise UpstreamUnreachable(f"{origin.host}:{origin.port} closed the connection before it was used")
         self._connections.add(connection)
