@@ -214,6 +214,8 @@ async def test_refunds_add_up_to_the_amount(world: World) -> None:
         "client_fee_refunded_cents": 6_000,
         "total_client_fee_refunded_cents": 8_000,
         "refunded_at": last["created_at"],
+        "client_id": str(world.client.id),
+        "talent_id": str(world.talent.id),
     }
 
 

@@ -21,6 +21,7 @@ async def test_a_bid_is_placed(world: World) -> None:
     assert event.data == {
         "bid_id": bid["id"],
         "job_id": job["id"],
+        "client_id": str(world.client.id),
         "talent_id": str(world.talent.id),
         "rate_cents": 10_000,
         "placed_at": bid["created_at"],
@@ -104,6 +105,7 @@ async def test_a_withdrawn_bid_makes_room_for_another(world: World) -> None:
     assert event.data == {
         "bid_id": bid["id"],
         "job_id": job["id"],
+        "client_id": str(world.client.id),
         "talent_id": str(world.talent.id),
         "withdrawn_at": gone["withdrawn_at"],
     }
