@@ -9,12 +9,13 @@ from pathlib import Path
 from chassis.bus import Subscriptions, dead_letter_topic
 from chassis.bus_kafka.cluster import topic_settings
 from events.registry import PARTITIONS, TOPICS
+from services.identity.handlers import subscriptions as identity
 from services.jobs.handlers import subscriptions as jobs
 from services.rewards.handlers import subscriptions as rewards
 
 ROOT = Path(__file__).resolve().parent.parent
 TARGET = ROOT / "deploy/k8s/components/kafka/topics.yaml"
-SUBSCRIPTIONS: tuple[Subscriptions, ...] = (jobs, rewards)
+SUBSCRIPTIONS: tuple[Subscriptions, ...] = (identity, jobs, rewards)
 REPLICAS = 3
 
 HEAD = """\

@@ -71,7 +71,7 @@ def test_each_service_sends_what_its_card_says() -> None:
 
 
 def test_each_consumer_group_receives_what_it_handles_and_has_its_dead_letters() -> None:
-    assert GROUPS.keys() == {"jobs", "rewards"}
+    assert GROUPS.keys() == {"identity", "jobs", "rewards"}
     received = {
         (operation["bindings"]["kafka"]["groupId"]["const"], reference["$ref"].rpartition("/")[2])
         for operation in DOCUMENT["operations"].values()

@@ -1,13 +1,12 @@
 """What answers requests follows its load, what consumes follows its lag, and nothing else sets their number."""
 
-import pytest
-
 from events.registry import PARTITIONS
+from services.identity.handlers import subscriptions as identity
 from services.jobs.handlers import subscriptions as jobs
 from services.rewards.handlers import subscriptions as rewards
 from tests.k8s.manifests import SERVICES, Resource, deployments, of_kind
 
-CONSUMERS = {f"{subscriptions.group}-worker": subscriptions for subscriptions in (jobs, rewards)}
+CONSUMERS = {f"{subscriptions.group}-worker": subscriptions for subscriptions in (identity, jobs, rewards)}
 ANSWERING = {"gateway", *(f"{service}-api" for service in SERVICES)}
 
 
@@ -47,10 +46,9 @@ def test_the_scaler_logs_in_as_its_own_user(prod: list[Resource]) -> None:
 
 def test_an_apply_does_not_set_the_number_back(prod: list[Resource]) -> None:
     fixed = {workload.name for workload in deployments(prod) if "replicas" in workload.resource["spec"]}
-    assert fixed == {"identity-worker", "governance-worker"}
+    assert fixed == {"governance-worker"}
 
 
-@pytest.mark.parametrize("name", ["identity-worker", "governance-worker"])
-def test_a_worker_that_consumes_nothing_has_a_successor_waiting(name: str, prod: list[Resource]) -> None:
-    (workload,) = [found for found in deployments(prod) if found.name == name]
+def test_a_worker_that_consumes_nothing_has_a_successor_waiting(prod: list[Resource]) -> None:
+    (workload,) = [found for found in deployments(prod) if found.name == "governance-worker"]
     assert workload.resource["spec"]["replicas"] == 2

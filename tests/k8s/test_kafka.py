@@ -8,11 +8,12 @@ from chassis.bus import MAX_DEAD_LETTER_BYTES, MAX_RECORD_BYTES, Subscriptions, 
 from chassis.testing import ROOT
 from events.registry import PARTITIONS, TOPICS
 from scripts import k8s_topics
+from services.identity.handlers import subscriptions as identity
 from services.jobs.handlers import subscriptions as jobs
 from services.rewards.handlers import subscriptions as rewards
 from tests.k8s.manifests import SERVICES, Resource, deployments, of_kind, plain_env
 
-SUBSCRIPTIONS = {subscriptions.group: subscriptions for subscriptions in (jobs, rewards)}
+SUBSCRIPTIONS = {subscriptions.group: subscriptions for subscriptions in (identity, jobs, rewards)}
 HANDLERS = {path.parent.name for path in (ROOT / "services").glob("*/handlers.py")}
 
 
