@@ -5,7 +5,7 @@ import contextlib
 import os
 import re
 import signal
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,11 +25,12 @@ class Replicas:
 
     network: Network
     http: HttpClient
+    names: Sequence[str] = SERVICES
     processes: dict[str, Managed] = field(default_factory=dict)
 
     async def come(self) -> None:
-        """Start all four, wait until they are ready."""
-        for name in SERVICES:
+        """Start them, wait until they are ready."""
+        for name in self.names:
             self.processes[name] = self._process(name)
             self.processes[name].start()
         for name, managed in self.processes.items():
@@ -52,12 +53,12 @@ class Replicas:
         return False
 
     async def go(self) -> None:
-        """Stop all four in order: each leaves its group."""
+        """Stop them in order: each leaves its group."""
         await asyncio.to_thread(stop_all, list(self.processes.values()))
         assert {managed.exited() for managed in self.processes.values()} == {0}
 
     def die(self) -> None:
-        """SIGKILL all four: their group has to find out."""
+        """SIGKILL them: their group has to find out."""
         for managed in self.processes.values():
             if managed.exited() is None and managed.process is not None:
                 managed.process.kill()
@@ -65,9 +66,9 @@ class Replicas:
 
 
 @asynccontextmanager
-async def second_set(network: Network, http: HttpClient) -> AsyncIterator[Replicas]:
+async def second_set(network: Network, http: HttpClient, *, names: Sequence[str] = SERVICES) -> AsyncIterator[Replicas]:
     """The second set, gone at the end in whatever way."""
-    replicas = Replicas(network, http)
+    replicas = Replicas(network, http, names)
     try:
         yield replicas
     finally:
