@@ -18,14 +18,17 @@ from eth_utils import keccak
 from chassis.bus import DEAD_LETTER_SUFFIX, Delivery, TopicPartition, bus_from_url, dead_letter_topic
 from chassis.decoding import Poison, decode
 from chassis.http import HttpClient
+from chassis.testing import eventually
 from events.governance import GENESIS_PARAMETERS
 from events.registry import EVENTS, PARTITIONS, TOPICS
+from services.identity.handlers import subscriptions as identity_subscriptions
 from services.jobs.handlers import subscriptions as jobs_subscriptions
 from services.rewards.handlers import subscriptions as rewards_subscriptions
+from tests.e2e.feeds import feeds_are_complete
 from tests.e2e.network import Endpoints, bus_url
 
 SERVICES = ("identity", "jobs", "rewards", "governance")
-GROUPS = (jobs_subscriptions, rewards_subscriptions)
+GROUPS = (identity_subscriptions, jobs_subscriptions, rewards_subscriptions)
 CAP_WEI = 250_000_000 * 10**18
 PRICE_USD_E8 = 50_000_000
 SETTLED = "0x" + keccak(text="Settled(uint64,uint32,uint256,bytes32)").hex()
@@ -182,7 +185,9 @@ async def check_all(
     await supply_is_capped(seen)
     await nonces_are_contiguous(seen)
     sequences_have_no_gap(seen, forged)
+    await eventually(lambda: identity_has_read(seen), seconds=60)  # nobody else waits for the feeds
     await everything_is_accounted_for(seen)
+    await feeds_are_complete(seen)
     await outboxes_are_empty(seen)
     await minted_is_confirmed(seen, heads)
     return seen
@@ -315,6 +320,14 @@ def _sorted_out(deliveries: list[Delivery], handlers: Collection[Any]) -> tuple[
 def _place_of(delivery: Delivery) -> tuple[int, int]:
     headers = dict(delivery.record.headers)
     return int(headers["dlq-partition"]), int(headers.get("dlq-offset", b"-1"))
+
+
+async def identity_has_read(seen: Inspection) -> bool:
+    """Whether identity has handled what was in the log."""
+    rows = await seen.rows("identity", "SELECT topic, partition, position FROM positions")
+    reached = {TopicPartition(row[0], row[1]): row[2] for row in rows}
+    log = (delivery for topic in identity_subscriptions.topics() for delivery in seen.log[topic])
+    return all(delivery.offset < reached.get(delivery.at, 0) for delivery in log)
 
 
 async def _is_at_the_end(seen: Inspection, group: str) -> None:

@@ -10,6 +10,7 @@ from chassis.bus import DEAD_LETTER_SUFFIX, BusUnavailable, TopicPartition
 from chassis.http import HttpClient
 from events.registry import TOPICS
 from scripts.api import Api, Person, eventually
+from services.identity.handlers import subscriptions as identity_subscriptions
 from services.jobs.handlers import subscriptions as jobs_subscriptions
 from services.rewards.handlers import subscriptions as rewards_subscriptions
 from tests.e2e.invariants import HeadWatch, Node, check_all, copies_of, rows_of, sum_of
@@ -17,6 +18,11 @@ from tests.e2e.network import Network
 from tests.e2e.storm import bus_of, watch_head
 from tests.e2e.work import Engagement, all_owed, audited, during, engage, everything_read, exact, meet
 
+SUBSCRIPTIONS = {
+    "identity": identity_subscriptions,
+    "jobs": jobs_subscriptions,
+    "rewards": rewards_subscriptions,
+}
 ENGAGEMENTS = 5
 PAUSE_SECONDS = 1.5
 STANDSTILL_SECONDS = 90.0
@@ -105,7 +111,7 @@ async def left_of(network: Network, group: str, ends: dict[TopicPartition, int])
         network.endpoints, group, "SELECT topic, partition, position FROM positions WHERE consumer_group = $1", group
     )
     reached = {TopicPartition(row[0], row[1]): row[2] for row in rows}
-    topics = {"jobs": jobs_subscriptions, "rewards": rewards_subscriptions}[group].topics()
+    topics = SUBSCRIPTIONS[group].topics()
     left = {at: end - reached.get(at, 0) for at, end in ends.items() if at.topic in topics}
     return {at: records for at, records in left.items() if records > 0}
 

@@ -16,6 +16,8 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 CONFIG = Path(__file__).with_name("schemathesis.toml")
 ADMINISTRATION = ("set_member_roles", "suspend_member", "reinstate_member")
 ENDS_ITS_TOKEN = ("end_current_session",)
+NEVER_ENDS = ("stream_own_events",)
+"""With a token that holds; what is wrong with it is asked in tests/identity."""
 
 
 def fuzz(network: Network, token: str | None, *selection: str, examples: int = 10) -> None:
@@ -64,7 +66,7 @@ async def test_anyone(network: Network) -> None:
 
 
 async def test_a_member(network: Network) -> None:
-    fuzz(network, await token_of(network), *without(ENDS_ITS_TOKEN))
+    fuzz(network, await token_of(network), *without(ENDS_ITS_TOKEN + NEVER_ENDS))
 
 
 async def test_a_member_who_logs_out(network: Network) -> None:

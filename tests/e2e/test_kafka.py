@@ -9,10 +9,17 @@ from typing import Any
 import pytest
 
 from chassis.http import HttpClient
-from services.jobs.handlers import subscriptions as jobs_subscriptions
-from services.rewards.handlers import subscriptions as rewards_subscriptions
 from tests.e2e.invariants import check_all, rows_of
-from tests.e2e.load import ENGAGEMENTS, World, at_work, broker_is_back, ends_of, handles_what_comes, reaches
+from tests.e2e.load import (
+    ENGAGEMENTS,
+    SUBSCRIPTIONS,
+    World,
+    at_work,
+    broker_is_back,
+    ends_of,
+    handles_what_comes,
+    reaches,
+)
 from tests.e2e.network import CLOSING, ROOT, Network, environment, free_port
 from tests.e2e.replicas import Replicas, consumed, frozen, second_set
 
@@ -20,6 +27,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.kafka, pytest.mark.timeout(600)]
 
 FREEZE_SECONDS = 20.0
 KEPT = {
+    "identity": ("feed_entries", "feed_heads", "members", "sessions"),
     "jobs": ("transactions", "payments", "invoices", "refunds", "parameters"),
     "rewards": ("transactions", "refunds", "rewards", "reward_steps", "ledger_postings", "settlements", "parties"),
 }
@@ -135,7 +143,7 @@ async def test_a_replay_of_all_topics_changes_nothing(network: Network) -> None:
     assert all(network.endpoints["pids"][group] != pids[group] for group in KEPT)
     assert await state_of(network) == before
     async with HttpClient(timeout_seconds=10.0) as http:
-        for group, subscriptions in (("jobs", jobs_subscriptions), ("rewards", rewards_subscriptions)):
+        for group, subscriptions in SUBSCRIPTIONS.items():
             seen = await consumed(http, network.endpoints["services"][group])
             replayed = sum(end for at, end in ends.items() if at.topic in subscriptions.topics())
             assert sum(seen.values()) >= replayed, seen

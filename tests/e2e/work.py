@@ -130,7 +130,7 @@ async def audited(api: Api, total: int) -> bool:
 async def everything_read(network: Network) -> bool:
     """True once every group is at the end of its topics."""
     async with bus_of(network) as bus:
-        for group in ("jobs", "rewards"):
+        for group in ("identity", "jobs", "rewards"):
             reached = await bus.committed(group, TOPICS)
             ends = await bus.end_offsets({at.topic for at in reached})
             if any(reached.get(at, 0) < end for at, end in ends.items()):
