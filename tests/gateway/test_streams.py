@@ -205,7 +205,7 @@ async def test_a_slow_reader_slows_the_service(service: Service, mint: TokenMint
 
 @pytest.mark.parametrize("warm", [False, True])
 async def test_a_process_that_ends_ends_its_streams_in_order(service: Service, mint: TokenMint, warm: bool) -> None:
-    async with before(service, mint) as front:
+    async with before(service, mint, retry_seconds=0.3) as front:
         if warm:
             await front.warm()
         async with stream(front.port, front.token) as reader:
