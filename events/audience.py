@@ -35,8 +35,15 @@ from events.jobs import (
     BidWithdrawn,
     EngagementEnded,
     EngagementStarted,
+    InvoiceApproved,
+    InvoiceRejected,
+    InvoiceSubmitted,
     JobClosed,
     JobOpened,
+    OfferAccepted,
+    OfferDeclined,
+    OfferMade,
+    OfferWithdrawn,
     TransactionCompleted,
     TransactionRefunded,
 )
@@ -66,6 +73,8 @@ def _to(members: str, *, shown: str) -> Audience:
 
 _REWARD = "reward_id beneficiary_id transaction_id side kind amount_wei price_usd_e8 chain_tx_hash block_number"
 _ENGAGEMENT = "engagement_id job_id client_id talent_id"
+_OFFER = "offer_id bid_id job_id client_id talent_id"
+_INVOICE = "invoice_id engagement_id client_id talent_id"
 _TRANSACTION = (
     "transaction_id invoice_id engagement_id client_id talent_id provider amount_cents currency client_fee_cents "
     "talent_fee_cents parameters_version completed_at"
@@ -88,8 +97,18 @@ AUDIENCES: Final[Mapping[type[Event], Audience]] = {
     JobClosed: _to("client_id", shown="job_id client_id closed_at"),
     BidPlaced: _to("talent_id client_id", shown="bid_id job_id client_id talent_id rate_cents placed_at"),
     BidWithdrawn: _to("talent_id client_id", shown="bid_id job_id client_id talent_id withdrawn_at"),
+    OfferMade: _to("client_id talent_id", shown=f"{_OFFER} rate_cents made_at"),
+    OfferAccepted: _to("client_id talent_id", shown=f"{_OFFER} engagement_id accepted_at"),
+    OfferDeclined: _to("client_id talent_id", shown=f"{_OFFER} declined_at"),
+    OfferWithdrawn: _to("client_id talent_id", shown=f"{_OFFER} withdrawn_at"),
     EngagementStarted: _to("client_id talent_id", shown=f"{_ENGAGEMENT} rate_cents started_at"),
     EngagementEnded: _to("client_id talent_id", shown=f"{_ENGAGEMENT} ended_at"),
+    InvoiceSubmitted: _to(
+        "client_id talent_id",
+        shown=f"{_INVOICE} amount_cents client_fee_cents total_cents currency submitted_at",
+    ),
+    InvoiceApproved: _to("client_id talent_id", shown=f"{_INVOICE} approved_at"),
+    InvoiceRejected: _to("client_id talent_id", shown=f"{_INVOICE} rejected_at"),
     TransactionCompleted: _to("client_id talent_id", shown=_TRANSACTION),
     TransactionRefunded: _to("client_id talent_id", shown=_REFUND),
     RewardAccrued: _to("beneficiary_id", shown=f"{_REWARD} accrued_at"),

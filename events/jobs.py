@@ -10,7 +10,9 @@ from chassis.envelope import Event
 from chassis.money import MAX_CENTS
 from events.fields import (
     CLIO,
+    ENGAGEMENT,
     INVOICE,
+    OFFER,
     REFUND,
     TARIQ,
     BidId,
@@ -71,6 +73,45 @@ class BidWithdrawn(Event):
     client_id: Annotated[UUID | None, told("Whose job it is; null in events older than this field.", CLIO)] = None
 
 
+class _OfferEvent(Event):
+    key_field: ClassVar[str] = "offer_id"
+    offer_id: Annotated[UUID, told("The offer.", OFFER)]
+    bid_id: BidId
+    job_id: JobId
+    client_id: ClientId
+    talent_id: TalentId
+
+
+class OfferMade(_OfferEvent):
+    """A client answered a bid with an offer."""
+
+    type_: ClassVar[str] = "jobs.offer.made.v1"
+    rate_cents: Annotated[int, cents("The rate offered: an hour, or for the whole of a fixed-price job", 10_000)]
+    made_at: Annotated[Timestamp, at("When the offer was made")]
+
+
+class OfferAccepted(_OfferEvent):
+    """The Talent took the offer; an engagement started by it."""
+
+    type_: ClassVar[str] = "jobs.offer.accepted.v1"
+    engagement_id: Annotated[UUID, told("The agreement that it became.", ENGAGEMENT)]
+    accepted_at: Annotated[Timestamp, at("When the Talent accepted")]
+
+
+class OfferDeclined(_OfferEvent):
+    """The Talent did not take the offer; the bid stands."""
+
+    type_: ClassVar[str] = "jobs.offer.declined.v1"
+    declined_at: Annotated[Timestamp, at("When the Talent declined")]
+
+
+class OfferWithdrawn(_OfferEvent):
+    """The client took the offer back; the bid stands."""
+
+    type_: ClassVar[str] = "jobs.offer.withdrawn.v1"
+    withdrawn_at: Annotated[Timestamp, at("When the client took it back")]
+
+
 class EngagementStarted(Event):
     """An offer was accepted: client and Talent work together."""
 
@@ -94,6 +135,39 @@ class EngagementEnded(Event):
     client_id: ClientId
     talent_id: TalentId
     ended_at: Annotated[Timestamp, at("When the engagement ended")]
+
+
+class _InvoiceEvent(Event):
+    key_field: ClassVar[str] = "invoice_id"
+    invoice_id: Annotated[UUID, told("The invoice.", INVOICE)]
+    engagement_id: EngagementId
+    client_id: ClientId
+    talent_id: TalentId
+
+
+class InvoiceSubmitted(_InvoiceEvent):
+    """A Talent asked for an amount."""
+
+    type_: ClassVar[str] = "jobs.invoice.submitted.v1"
+    amount_cents: Annotated[int, cents("What the Talent asks for, without fees", 100_000)]
+    client_fee_cents: Annotated[int, cents("What the client would pay to the network on top", 10_000)]
+    total_cents: Annotated[int, cents("What the client would pay in all", 110_000)]
+    currency: Annotated[Literal["USD"], told("ISO 4217 code of every amount in here.", "USD")]
+    submitted_at: Annotated[Timestamp, at("When the invoice was submitted")]
+
+
+class InvoiceApproved(_InvoiceEvent):
+    """The client agreed to an invoice; it can be paid. That it is paid, `jobs.transaction.completed.v1` tells."""
+
+    type_: ClassVar[str] = "jobs.invoice.approved.v1"
+    approved_at: Annotated[Timestamp, at("When the client approved")]
+
+
+class InvoiceRejected(_InvoiceEvent):
+    """The client did not agree to an invoice; the reason is the parties' to read."""
+
+    type_: ClassVar[str] = "jobs.invoice.rejected.v1"
+    rejected_at: Annotated[Timestamp, at("When the client rejected")]
 
 
 class TransactionCompleted(Event):

@@ -22,6 +22,8 @@ READ = {
     "identity.session": ("SessionInfo", {"sid": "id", "member_id": None}),
     "jobs.job": ("JobRead", {"job_id": "id"}),
     "jobs.bid": ("BidRead", {"bid_id": "id"}),
+    "jobs.offer": ("OfferRead", {"offer_id": "id"}),
+    "jobs.invoice": ("InvoiceRead", {"invoice_id": "id"}),
     "jobs.engagement": ("EngagementRead", {"engagement_id": "id"}),
     "jobs.transaction": ("TransactionRead", {}),
     "rewards.reward": ("RewardRead", {"reward_id": "id"}),

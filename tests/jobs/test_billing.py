@@ -3,6 +3,8 @@
 from typing import Any
 from uuid import uuid4
 
+import pytest
+
 from chassis.money import MAX_CENTS
 from chassis.testing import fresh_database
 from events.jobs import TransactionCompleted, TransactionRefunded
@@ -33,6 +35,21 @@ async def test_an_invoice_shows_what_it_costs(world: World) -> None:
     for party in (world.client, world.talent):
         assert await ok(await party.get(f"/v1/invoices/{invoice['id']}")) == invoice
         assert (await ok(await party.get(f"/v1/engagements/{engagement['id']}/invoices")))["items"] == [invoice]
+
+
+@pytest.mark.parametrize(("end", "told"), [("approve", "approved"), ("reject", "rejected")])
+async def test_an_invoice_is_told_when_it_comes_and_when_it_is_decided(world: World, end: str, told: str) -> None:
+    invoice = await world.invoice(100_000)
+    body = {"reason": "between the two of us"} if end == "reject" else None
+    decided = await ok(await world.client.post(f"/v1/invoices/{invoice['id']}/{end}", body))
+    named = {"invoice_id": invoice["id"], "engagement_id": invoice["engagement_id"]}
+    named |= {"client_id": str(world.client.id), "talent_id": str(world.talent.id)}
+    figures = {"amount_cents": 100_000, "client_fee_cents": 10_000, "total_cents": 110_000, "currency": "USD"}
+    submitted, last = await world.events(invoice["id"])
+    assert (submitted.type, submitted.sequence) == ("jobs.invoice.submitted.v1", "1")
+    assert submitted.data == named | figures | {"submitted_at": invoice["created_at"]}
+    assert (last.type, last.sequence) == (f"jobs.invoice.{told}.v1", "2")
+    assert last.data == named | {f"{told}_at": decided["decided_at"]}
 
 
 async def test_wrong_invoices_are_refused(world: World) -> None:

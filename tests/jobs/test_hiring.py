@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pytest
+
 from events.jobs import BidPlaced, BidWithdrawn, EngagementEnded, EngagementStarted
 from tests.jobs.world import BID, World, ok, refused
 
@@ -190,6 +192,21 @@ async def test_a_declined_offer_leaves_the_bid_open_to_another(world: World) -> 
         assert ended["decided_at"] is not None
         assert (await ok(await world.talent.get(f"/v1/bids/{bid['id']}")))["status"] == "placed"
     await ok(await world.talent.post(f"/v1/bids/{bid['id']}/withdraw"))
+
+
+@pytest.mark.parametrize(("end", "told"), [("accept", "accepted"), ("decline", "declined"), ("withdraw", "withdrawn")])
+async def test_an_offer_is_told_when_it_is_made_and_when_it_ends(world: World, end: str, told: str) -> None:
+    offer = await world.offer(rate_cents=9_000, message="between the two of us")
+    side = world.client if end == "withdraw" else world.talent
+    ended = await ok(await side.post(f"/v1/offers/{offer['id']}/{end}"))
+    named = {"offer_id": offer["id"], "bid_id": offer["bid_id"], "job_id": offer["job_id"]}
+    named |= {"client_id": str(world.client.id), "talent_id": str(world.talent.id)}
+    made, last = await world.events(offer["id"])
+    assert (made.type, made.sequence) == ("jobs.offer.made.v1", "1")
+    assert made.data == named | {"rate_cents": 9_000, "made_at": offer["created_at"]}
+    assert (last.type, last.sequence) == (f"jobs.offer.{told}.v1", "2")
+    more = {"engagement_id": ended["engagement_id"]} if end == "accept" else {}
+    assert last.data == named | more | {f"{told}_at": ended["decided_at"]}
 
 
 async def test_an_offer_outlives_the_closing_of_its_job(world: World) -> None:

@@ -7,6 +7,8 @@ from uuid import UUID
 from chassis.clock import utc_now
 from chassis.db import Session
 from chassis.ids import new_id
+from chassis.outbox import publish
+from events.jobs import InvoiceApproved, InvoiceRejected, InvoiceSubmitted
 from services.jobs.domain.actors import Actor, require_side
 from services.jobs.domain.money import CURRENCY, charge_for, invoice_amount_cents
 from services.jobs.domain.states import INVOICE_MOVES, EngagementStatus, InvoiceStatus, move, require_state
@@ -44,7 +46,19 @@ async def submit_invoice(
         "parameters_version": charge.parameters_version,
         "status": InvoiceStatus.SUBMITTED,
     }
-    return await repository.insert_invoice(session, values)
+    invoice = await repository.insert_invoice(session, values)
+    publish(
+        session,
+        InvoiceSubmitted(
+            **_named(invoice),
+            amount_cents=charge.amount_cents,
+            client_fee_cents=charge.client_fee_cents,
+            total_cents=charge.total_cents,
+            currency=CURRENCY,
+            submitted_at=now,
+        ),
+    )
+    return invoice
 
 
 async def get_invoice(session: Session, *, viewer_id: UUID, invoice_id: UUID) -> Row:
@@ -71,7 +85,9 @@ async def approve_invoice(session: Session, *, actor: Actor, invoice_id: UUID) -
 
     Raises: NotFound, Forbidden, InvalidState.
     """
-    return await _decide(session, actor=actor, invoice_id=invoice_id, action="approve", reason=None)
+    invoice = await _decide(session, actor=actor, invoice_id=invoice_id, action="approve", reason=None)
+    publish(session, InvoiceApproved(**_named(invoice), approved_at=invoice.decided_at))
+    return invoice
 
 
 async def reject_invoice(session: Session, *, actor: Actor, invoice_id: UUID, reason: str) -> Row:
@@ -79,7 +95,19 @@ async def reject_invoice(session: Session, *, actor: Actor, invoice_id: UUID, re
 
     Raises: NotFound, Forbidden, InvalidState.
     """
-    return await _decide(session, actor=actor, invoice_id=invoice_id, action="reject", reason=reason)
+    invoice = await _decide(session, actor=actor, invoice_id=invoice_id, action="reject", reason=reason)
+    publish(session, InvoiceRejected(**_named(invoice), rejected_at=invoice.decided_at))
+    return invoice
+
+
+def _named(invoice: Row) -> dict[str, UUID]:
+    """What every event of the invoice names."""
+    return {
+        "invoice_id": invoice.id,
+        "engagement_id": invoice.engagement_id,
+        "client_id": invoice.client_id,
+        "talent_id": invoice.talent_id,
+    }
 
 
 async def _decide(session: Session, *, actor: Actor, invoice_id: UUID, action: str, reason: str | None) -> Row:

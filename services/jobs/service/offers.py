@@ -8,7 +8,7 @@ from chassis.clock import utc_now
 from chassis.db import Session
 from chassis.ids import new_id
 from chassis.outbox import publish
-from events.jobs import EngagementStarted
+from events.jobs import EngagementStarted, OfferAccepted, OfferDeclined, OfferMade, OfferWithdrawn
 from services.jobs.domain.actors import Actor, require_side
 from services.jobs.domain.states import (
     BID_MOVES,
@@ -48,7 +48,9 @@ async def make_offer(
         "message": message,
         "status": OfferStatus.OPEN,
     }
-    return await repository.insert_offer(session, values)
+    offer = await repository.insert_offer(session, values)
+    publish(session, OfferMade(**_named(offer), rate_cents=offer.rate_cents, made_at=offer.created_at))
+    return offer
 
 
 async def get_offer(session: Session, *, viewer_id: UUID, offer_id: UUID) -> Row:
@@ -87,7 +89,9 @@ async def accept_offer(session: Session, *, actor: Actor, offer_id: UUID) -> Row
     now = utc_now()
     engagement = await _start_engagement(session, offer=offer, now=now)
     changes = {"status": status, "decided_at": now, "engagement_id": engagement.id}
-    return await repository.update_offer(session, offer.id, changes)
+    offer = await repository.update_offer(session, offer.id, changes)
+    publish(session, OfferAccepted(**_named(offer), engagement_id=engagement.id, accepted_at=now))
+    return offer
 
 
 async def decline_offer(session: Session, *, actor: Actor, offer_id: UUID) -> Row:
@@ -95,7 +99,9 @@ async def decline_offer(session: Session, *, actor: Actor, offer_id: UUID) -> Ro
 
     Raises: NotFound, Forbidden, InvalidState.
     """
-    return await _end_offer(session, actor=actor, offer_id=offer_id, action="decline", side="Talent")
+    offer = await _end_offer(session, actor=actor, offer_id=offer_id, action="decline", side="Talent")
+    publish(session, OfferDeclined(**_named(offer), declined_at=offer.decided_at))
+    return offer
 
 
 async def withdraw_offer(session: Session, *, actor: Actor, offer_id: UUID) -> Row:
@@ -103,7 +109,9 @@ async def withdraw_offer(session: Session, *, actor: Actor, offer_id: UUID) -> R
 
     Raises: NotFound, Forbidden, InvalidState.
     """
-    return await _end_offer(session, actor=actor, offer_id=offer_id, action="withdraw", side="client")
+    offer = await _end_offer(session, actor=actor, offer_id=offer_id, action="withdraw", side="client")
+    publish(session, OfferWithdrawn(**_named(offer), withdrawn_at=offer.decided_at))
+    return offer
 
 
 async def _end_offer(session: Session, *, actor: Actor, offer_id: UUID, action: str, side: str) -> Row:
@@ -112,6 +120,17 @@ async def _end_offer(session: Session, *, actor: Actor, offer_id: UUID, action: 
     status = move(OFFER_MOVES, action, offer.status, noun="offer")
     await bids.update_bid(session, bid.id, {"status": move(BID_MOVES, "release", bid.status, noun="bid")})
     return await repository.update_offer(session, offer.id, {"status": status, "decided_at": utc_now()})
+
+
+def _named(offer: Row) -> dict[str, UUID]:
+    """What every event of the offer names."""
+    return {
+        "offer_id": offer.id,
+        "bid_id": offer.bid_id,
+        "job_id": offer.job_id,
+        "client_id": offer.client_id,
+        "talent_id": offer.talent_id,
+    }
 
 
 async def _lock_with_bid(session: Session, *, actor: Actor, offer_id: UUID) -> tuple[Row, Row]:
