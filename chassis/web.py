@@ -4,7 +4,7 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from datetime import UTC, datetime
 from hashlib import sha256
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Annotated, Any, Final, Generic, TypeVar
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request, Response
@@ -17,7 +17,14 @@ from chassis.auth import bearer_of, caller_of
 from chassis.clock import to_rfc3339
 from chassis.context import Context
 from chassis.db import Session
-from chassis.errors import BadRequest, NotFound, PreconditionFailed, Unauthorized, UnsupportedMediaType
+from chassis.errors import (
+    BadRequest,
+    NotFound,
+    PreconditionFailed,
+    Unauthorized,
+    Unprocessable,
+    UnsupportedMediaType,
+)
 from chassis.problems import problems
 from chassis.strict_json import check_text, dump_compact, load
 
@@ -41,6 +48,7 @@ __all__ = [
 
 T = TypeVar("T")
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+_READING: Final = frozenset({"GET", "HEAD"})
 
 
 class StrictModel(BaseModel):
@@ -98,6 +106,8 @@ class UnitOfWorkRoute(APIRoute):
                 await context.auth.verify(require_token(request))
             if has_body:
                 await _read_body(request)
+            elif request.method not in _READING:
+                await _refuse_fields(request)
             async with context.database.unit_of_work() as session:
                 request.state.session = session
                 if request.method == "POST" and rule != "ignored":
@@ -140,10 +150,32 @@ async def _read_body(request: _StrictRequest) -> None:
     body = await request.body()
     if not body:
         return
-    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if media_type != "application/json":
+    if not _says_json(request):
         raise UnsupportedMediaType("The body must be application/json")
     request.strict_json = load(body)
+
+
+def _says_json(request: Request) -> bool:
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower() == "application/json"
+
+
+async def _refuse_fields(request: Request) -> None:
+    """An operation without a body knows no field: one that is sent is as unknown as in any other body.
+
+    Raises: Unprocessable, naming each; BadRequest when it is not JSON.
+    """
+    if request.headers.get("content-length", "0") == "0" and "transfer-encoding" not in request.headers:
+        return
+    body = (await request.body()).strip()
+    if not body or not _says_json(request):
+        return
+    sent = load(body)
+    if sent is None or sent == {}:
+        return
+    names = list(sent)[:50] if isinstance(sent, dict) else []
+    extra = {"msg": "Extra inputs are not permitted", "type": "extra_forbidden"}
+    places = [["body", name] for name in names] or [["body"]]
+    raise Unprocessable("This operation takes no body", fields=[{"loc": place, **extra} for place in places])
 
 
 def _all_dependants(dependant: Dependant) -> Iterator[Dependant]:

@@ -113,6 +113,15 @@ async def read_note(session: SessionDep, note_id: UUID, request: Request, respon
     return NoteRead.model_validate(row)
 
 
+@router.post("/v1/notes/{note_id}/blank", operation_id="blank_note", responses=problems(401, 404))
+async def blank_note(session: SessionDep, note_id: UUID, caller: CallerDep) -> NoteRead:
+    mine = sa.update(notes).where(notes.c.id == note_id, notes.c.owner_id == caller.member_id)
+    row = (await session.execute(mine.values(text="").returning(notes))).one_or_none()
+    if row is None:
+        raise NotFound
+    return NoteRead.model_validate(row)
+
+
 @router.get("/v1/notes", operation_id="list_notes", responses=problems())
 async def list_notes(session: SessionDep, paging: Paging, q: Annotated[str | None, Query()] = None) -> Page[NoteRead]:
     statement = sa.select(notes).order_by(notes.c.id).limit(paging.limit + 1)

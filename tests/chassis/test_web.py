@@ -184,6 +184,34 @@ async def test_wrong_fields_are_named_and_not_repeated(client: httpx.AsyncClient
     assert all(set(error) == {"loc", "msg", "type"} for error in problem["errors"])
 
 
+@pytest.mark.parametrize("body", [b'{"status": "paid", "is_admin": true}', b"[1]", b'"paid"', b"false"])
+async def test_fields_of_an_operation_without_a_body_are_refused(client: httpx.AsyncClient, body: bytes) -> None:
+    made = (await client.post("/v1/notes", json={"text": "mine"})).json()
+    path, media_type = f"/v1/notes/{made['id']}/blank", {"content-type": "application/json"}
+    refused = is_problem(await client.post(path, content=body, headers=media_type), 422, "invalid_fields")
+    named = [error["loc"] for error in refused["errors"]]
+    assert named == ([["body", "status"], ["body", "is_admin"]] if body[:1] == b"{" else [["body"]])
+    assert "paid" not in json.dumps(refused), "what was sent is not repeated"
+    assert (await client.get(f"/v1/notes/{made['id']}")).json()["text"] == "mine"
+
+
+@pytest.mark.parametrize("body", [b"", b"{}", b"null", b" "])
+async def test_an_operation_without_a_body_takes_an_empty_one(client: httpx.AsyncClient, body: bytes) -> None:
+    made = (await client.post("/v1/notes", json={"text": "mine"})).json()
+    path, media_type = f"/v1/notes/{made['id']}/blank", {"content-type": "application/json"}
+    answer = await client.post(path, content=body, headers=media_type)
+    assert (answer.status_code, answer.json()["text"]) == (200, "")
+
+
+async def test_a_body_without_need_is_refused_after_the_token(client: httpx.AsyncClient) -> None:
+    answer = await client.post(f"/v1/notes/{new_id()}/blank", json={"id": 1}, headers={"authorization": "Bearer x"})
+    is_problem(answer, 401)
+    is_problem(
+        await client.post(f"/v1/notes/{new_id()}/blank", content=b"{", headers={"content-type": "application/json"}),
+        400,
+    )
+
+
 async def test_media_type_and_size(client: httpx.AsyncClient) -> None:
     is_problem(await client.post("/v1/notes", content=b"text=x", headers={"content-type": "text/plain"}), 415)
     big = json.dumps({"text": "x" * 300_000}).encode()
