@@ -130,11 +130,14 @@ class Person:
         """Prove control of the wallet and be paid to it. Source: EIP-4361."""
         request = {"address": self.wallet.address, "purpose": "link"}
         challenge = await self.post("/v1/wallet-challenges", request)
-        signed = self.wallet.sign_message(encode_defunct(text=challenge["message"]))
-        body = {"message": challenge["message"], "signature": "0x" + signed.signature.hex().removeprefix("0x")}
+        body = {"message": challenge["message"], "signature": self.sign_text(challenge["message"])}
         await self.post("/v1/members/me/wallets", body)
         token = await self.token()
         await self.api.call("PUT", "/v1/members/me/payout-wallet", {"address": self.wallet.address}, token=token)
+
+    def sign_text(self, text: str) -> str:
+        """The wallet's EIP-191 signature of a message."""
+        return "0x" + self.wallet.sign_message(encode_defunct(text=text)).signature.hex().removeprefix("0x")
 
     def sign_typed(self, typed_data: dict[str, Any]) -> str:
         """The wallet's EIP-712 signature of what a frontend would pass to eth_signTypedData_v4."""
