@@ -19,7 +19,7 @@ from pathlib import Path
 
 import asyncpg
 
-from chassis.bus import Bus, bus_from_url
+from chassis.bus import Bus, BusUnavailable, UnknownTopic, bus_from_url
 from chassis.db import plain_dsn
 from chassis.envelope import Envelope
 from chassis.settings import ServiceSettings
@@ -29,6 +29,7 @@ from scripts.migrate import SERVICES
 from scripts.told import NotTold, told
 
 CHOICES = (*SERVICES, "all")
+AWAY = (BusUnavailable, UnknownTopic, OSError, asyncpg.PostgresError, asyncpg.InterfaceError)
 
 
 def databases() -> dict[str, str]:
@@ -54,8 +55,11 @@ async def save(folder: Path, dsns: Mapping[str, str]) -> None:
 
 
 def show(folder: Path) -> None:
-    """Print what copies there are, with their sizes in bytes."""
-    for path in sorted(folder.glob("*.dump")):
+    """Print what copies there are, with their sizes in bytes. Raises: BackupFailed when there is none."""
+    copies = sorted(path for path in folder.glob("*.dump") if path.is_file())
+    if not copies:
+        raise BackupFailed(f"there is no copy in {folder}" if folder.is_dir() else f"{folder} is no folder")
+    for path in copies:
         print(path.name, path.stat().st_size)
 
 
@@ -66,7 +70,7 @@ async def restore(folder: Path, dsns: Mapping[str, str], bus: Bus) -> None:
     Raises: BackupFailed.
     """
     for name in dsns:
-        if not (folder / f"{name}.dump").exists():
+        if not (folder / f"{name}.dump").is_file():
             raise BackupFailed(f"there is no {folder / f'{name}.dump'}: `list` shows what there is")
     all_restoring = [Restoring(name, dsn, _admin(dsn)) for name, dsn in dsns.items()]
     for restoring in all_restoring:
@@ -163,7 +167,7 @@ async def _open_bus() -> AsyncIterator[Bus]:
     url = settings.bus_url
     if not url:
         known = endpoints("BUS_URL")
-        url = f"kafka://{known['kafka']}" if known["kafka"] else known["dsn"]["events"]
+        url = f"kafka://{known['kafka']}" if known.get("kafka") else known["dsn"]["events"]
     bus = bus_from_url(url, kafka=settings)
     try:
         yield bus
@@ -174,5 +178,5 @@ async def _open_bus() -> AsyncIterator[Bus]:
 if __name__ == "__main__":
     try:
         sys.exit(asyncio.run(_main(sys.argv[1:])))
-    except (BackupFailed, ValueError, OSError, asyncpg.PostgresError) as problem:
-        sys.exit(f"backup: {problem}")
+    except (*AWAY, BackupFailed, ValueError) as problem:
+        sys.exit(f"backup: {' '.join(str(problem).split()) or type(problem).__name__}")

@@ -16,6 +16,7 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 import asyncpg
 
 from chassis.db import plain_dsn
+from scripts.migrate import SERVICES
 
 
 class BackupFailed(Exception):
@@ -23,12 +24,20 @@ class BackupFailed(Exception):
 
 
 def endpoints(missing: str) -> dict[str, Any]:
-    """Where the network of `RUN_DIR` has what. Raises: BackupFailed, naming the setting that is missing."""
+    """Where the network of `RUN_DIR` has what, `dsn` among it.
+
+    Raises: BackupFailed, naming the setting that is missing.
+    """
     path = Path(os.environ.get("RUN_DIR", ".run")) / "endpoints.json"
     if not path.exists():
         raise BackupFailed(f"{missing} is not set, and no network runs in {path.parent}")
-    told: dict[str, Any] = json.loads(path.read_text())
-    return told
+    try:
+        told: dict[str, Any] = json.loads(path.read_text())
+        if {*SERVICES, "events"} <= told["dsn"].keys():
+            return told
+    except (ValueError, LookupError, TypeError, AttributeError):
+        pass
+    raise BackupFailed(f"{missing} is not set, and {path} is damaged: stop that network and start it again")
 
 
 def at_database(dsn: str, database: str) -> str:

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import asyncpg
+
 from chassis.bus import BusUnavailable, bus_from_url
 from chassis.localkafka import LocalKafka
 from events.registry import TOPICS
@@ -118,27 +120,37 @@ class StackBus:
         return self.run_folder / "bus"
 
     async def ready(self, log_dsn: str) -> None:
-        """Wait for our own broker; then make sure, on any Kafka, that the bus takes us and has every topic.
+        """Wait for our own broker; then make sure that any bus but our own log takes us and has every topic.
 
         Raises: BusUnusable, KafkaUnusable.
         """
         if self.kafka is not None:
             await asyncio.to_thread(self.kafka.wait)
-        if self.choice.mode == "kafka":
-            await self._make_topics(log_dsn)
+        if self.choice.mode == "kafka" or self.choice.url is not None:
+            await self._make_topics(self.url(log_dsn))
         write_private(self._marker, self._identity)
 
-    async def _make_topics(self, log_dsn: str) -> None:
+    async def _make_topics(self, url: str) -> None:
+        if self.choice.mode == EMBEDDED and not _has_port(
+            url
+        ):  # what is wrong with it must not be shown: it may be a part of the password
+            raise BusUnusable(
+                "BUS_URL does not lead to a usable bus: it must be like postgresql://user:password@host/db"
+            )
         try:
-            bus = bus_from_url(self.url(log_dsn))
+            bus = bus_from_url(url)
             try:
                 await bus.create_topics(TOPICS)
             finally:
                 await bus.close()
-        except (BusUnavailable, ValueError) as error:
-            raise BusUnusable(f"BUS_URL does not lead to a usable bus: {error}") from error
-        whose = "its own broker" if self.kafka is not None else f"the brokers at {self.address}"
-        self.say(f"Apache Kafka is up ({whose}), every topic is there")
+        except (BusUnavailable, ValueError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            reason = " ".join(str(error).split()) or type(error).__name__
+            raise BusUnusable(f"BUS_URL does not lead to a usable bus: {reason}") from error
+        if self.choice.mode == "kafka":
+            whose = "its own broker" if self.kafka is not None else f"the brokers at {self.address}"
+            self.say(f"Apache Kafka is up ({whose}), every topic is there")
+        else:
+            self.say(f"The log at {self._identity} is up, every topic is there")
 
     def relaunch(self) -> bool:
         """Start again each broker of ours that has ended, without waiting for it; True when one had."""
@@ -151,3 +163,12 @@ class StackBus:
         """Stop our own broker in order."""
         if self.kafka is not None:
             await asyncio.to_thread(self.kafka.stop)
+
+
+def _has_port(url: str) -> bool:
+    """False when something else is where a port should be, such as what comes before a "/" in a password."""
+    try:
+        _ = urlsplit(url).port
+    except ValueError:
+        return False
+    return True

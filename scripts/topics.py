@@ -6,16 +6,17 @@ topics themselves (`KAFKA_CREATE_TOPICS=false`).
 
 import asyncio
 import importlib
-import os
 from pathlib import Path
 from typing import Annotated
 
+import asyncpg
 import typer
 from pydantic import ValidationError
 
 from chassis.bus import BusUnavailable, Subscriptions, bus_from_url, dead_letter_topic
 from chassis.settings import KafkaSettings
 from events.registry import PARTITIONS, TOPICS
+from scripts.told import NotTold, told
 
 SERVICES = Path(__file__).resolve().parent.parent / "services"
 
@@ -37,16 +38,20 @@ def all_subscriptions() -> list[Subscriptions]:
 
 @app.command(help=__doc__)
 def create(
-    bus_url: Annotated[str, typer.Option("--bus-url", help="kafka://host:port; default: BUS_URL")] = "",
+    bus_url: Annotated[
+        str, typer.Option("--bus-url", help="kafka://host:port; default: BUS_URL, set or a file of SECRETS_DIR")
+    ] = "",
 ) -> None:
     """Create what is missing and list what is there."""
     try:
-        asyncio.run(_create(bus_url or os.environ.get("BUS_URL", "")))
+        asyncio.run(_create(bus_url or told("BUS_URL")))
+    except NotTold as error:
+        _fail(f"{error}: give --bus-url")
     except ValidationError as error:
         wrong = error.errors()[0]
         _fail(f"{'.'.join(map(str, wrong['loc']))}: {wrong['msg']}")
-    except (BusUnavailable, ValueError) as error:
-        _fail(str(error))
+    except (BusUnavailable, ValueError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        _fail(" ".join(str(error).split()) or type(error).__name__)
 
 
 async def _create(url: str) -> None:

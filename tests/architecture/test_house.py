@@ -16,6 +16,8 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
 def python_files(*folders: str) -> list[Path]:
+    """Python files of these folders but the migrations (`versions`): one is a list of statements that is run once, in
+    one transaction, and never changed after its release, so splitting it would only hide that it is one step."""
     found = [path for folder in folders for path in sorted((ROOT / folder).rglob("*.py"))]
     return [path for path in found if "versions" not in path.parts and "node_modules" not in path.parts]
 

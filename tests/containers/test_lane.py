@@ -11,6 +11,8 @@ from tests.containers.engine import EngineUnusable
 
 pytestmark = pytest.mark.unit
 
+GATE = Path(__file__).resolve().parents[2] / ".ci" / "run"
+
 
 @pytest.fixture
 def without_engine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -22,14 +24,34 @@ def without_engine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 @pytest.mark.usefixtures("without_engine")
 @pytest.mark.parametrize(("optional", "code"), [("", 1), ("0", 1), ("1", 0)])
 def test_without_an_engine_the_lane_says_why(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], optional: str, code: int
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, optional: str, code: int
 ) -> None:
     monkeypatch.setenv("CONTAINERS_OPTIONAL", optional)
+    monkeypatch.setenv("CONTAINERS_LEFT_OUT", str(tmp_path / "left-out"))
     assert lane.main() == code
-    assert capsys.readouterr().err == (
+    line = (
         "The container lane did not run: no Docker engine answers, and only root could start one: "
         "start Docker, or run this as root\n"
     )
+    assert capsys.readouterr().err == line
+    assert (tmp_path / "left-out").read_text() == line
+
+
+@pytest.mark.parametrize(
+    ("lane_says", "last"),
+    [("", "== all lanes ran"), ("The container lane did not run: why", "== The container lane did not run: why")],
+)
+def test_the_gate_ends_with_the_lane_that_did_not_run(tmp_path: Path, lane_says: str, last: str) -> None:
+    """The gate as it is, with a `make` that does nothing but what the lane does where there can be no engine."""
+    tells = f"""[ "$*" != "containers" ] || echo '{lane_says}' >"$CONTAINERS_LEFT_OUT\"""" if lane_says else ":"
+    (tmp_path / "make").write_text(f'#!/bin/sh\n{tells}\necho did "$@"\n')
+    (tmp_path / "make").chmod(0o755)
+    environment = os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    ended = subprocess.run([GATE], env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    lines = ended.stdout.splitlines()
+    assert "did test" in lines
+    assert lines[-1] == last
 
 
 def test_a_command_that_fails_is_one_line() -> None:

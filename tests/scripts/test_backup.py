@@ -116,6 +116,47 @@ async def test_what_is_missing_is_one_line(arguments: tuple[str, ...], problem: 
     assert await backup(*arguments, RUN_DIR="/nowhere", **named) == (1, "", f"backup: {problem}")
 
 
+NOBODY = "postgresql://a:secret@127.0.0.1:9/x"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told", "problem"),
+    [
+        (("list", "{}/none"), {}, "{}/none is no folder"),
+        (("list", "{}/file"), {}, "{}/file is no folder"),
+        (("list", "{}"), {}, "there is no copy in {}"),
+        (("save", "{}"), {}, "<SERVICE>_DATABASE_URL is not set, and {}/endpoints.json is damaged"),
+        (("save", "{}"), {"JOBS_DATABASE_URL": NOBODY}, "[Errno 111] Connect call failed ('127.0.0.1', 9)"),
+        (("save", "{}"), {"JOBS_DATABASE_URL": "nonsense"}, "DATABASE_URL must begin with postgresql://"),
+        (("restore", "{}/none", "jobs"), {"JOBS_DATABASE_URL": NOBODY, "BUS_URL": NOBODY}, "there is no {}/none/jobs"),
+        (("sequences", "jobs"), {"JOBS_DATABASE_URL": NOBODY}, "BUS_URL is not set, and {}/endpoints.json is damaged"),
+        (("sequences", "jobs"), {"JOBS_DATABASE_URL": NOBODY, "BUS_URL": NOBODY}, "ConnectionRefusedError: "),
+        (
+            ("sequences", "jobs"),
+            {"JOBS_DATABASE_URL": NOBODY, "BUS_URL": "kafka://127.0.0.1:9"},
+            "Kafka at 127.0.0.1:9",
+        ),
+    ],
+)
+async def test_what_is_wrong_is_one_line(
+    tmp_path: Path, arguments: tuple[str, ...], told: dict[str, str], problem: str
+) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "endpoints.json").write_text('{"dsn": {')
+    places = [argument.format(tmp_path) for argument in arguments]
+    code, said, line = await backup(*places, RUN_DIR=str(tmp_path), **told)
+    assert (code, said, len(line.splitlines())) == (1, "", 1)
+    assert line.startswith(f"backup: {problem.format(tmp_path)}")
+    assert "secret" not in line
+
+
+async def test_a_folder_that_is_a_file_takes_no_copy(new_database: Databases, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    async with new_database() as dsn:
+        code, _, line = await backup("save", str(tmp_path / "file"), JOBS_DATABASE_URL=dsn)
+    assert (code, line) == (1, f"backup: [Errno 17] File exists: '{tmp_path}/file'")
+
+
 def test_the_client_program_is_not_older_than_the_server() -> None:
     assert program("pg_dump", 15).endswith("pg_dump")
     with pytest.raises(BackupFailed, match=r"pg_dump 99 is missing: install PostgreSQL's client programs"):

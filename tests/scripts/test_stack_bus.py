@@ -91,6 +91,42 @@ async def test_a_broker_of_its_own(tmp_path: Path) -> None:
         await stack_bus.stop()
 
 
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("postgresql://u:secret@127.0.0.1:9/events", "Connect call failed ('127.0.0.1', 9)"),
+        ("postgresql://u:secret@[::1]:9/events", "Connect call failed ('::1', 9"),
+        ("postgresql://u:se/secret@127.0.0.1:9/events", "it must be like postgresql://user:password@host/db"),
+        ("postgresql://u:secret", "it must be like postgresql://user:password@host/db"),
+    ],
+)
+async def test_a_log_that_is_not_there_is_one_line(tmp_path: Path, url: str, said: str) -> None:
+    stack_bus = StackBus(tmp_path, BusChoice("embedded", url), print)
+    stack_bus.launch()
+    with pytest.raises(BusUnusable, match="BUS_URL does not lead to a usable bus: ") as refused:
+        await stack_bus.ready("postgresql://unused")
+    assert said in str(refused.value)
+    assert "\n" not in str(refused.value)
+    assert "secret" not in str(refused.value)
+    (tmp_path / "deployment.json").write_text("{}")  # the chain's, made before the bus was found missing
+    StackBus(tmp_path, BusChoice(), print).launch()  # the folder is still free
+
+
+async def test_a_log_elsewhere(tmp_path: Path, empty_dsn: str) -> None:
+    said: list[str] = []
+    stack_bus = StackBus(tmp_path, BusChoice("embedded", empty_dsn), said.append)
+    stack_bus.launch()
+    await stack_bus.ready("postgresql://unused")
+    assert len(said) == 1
+    assert said[0].endswith(" is up, every topic is there")
+    with pytest.raises(BusUnusable, match="belongs to the bus postgresql"):
+        StackBus(tmp_path, BusChoice(), said.append).launch()
+    wrong = empty_dsn.rpartition("/")[0] + "/none_of_this_name"
+    (tmp_path / "other").mkdir()
+    with pytest.raises(BusUnusable, match='database "none_of_this_name" does not exist'):
+        await StackBus(tmp_path / "other", BusChoice("embedded", wrong), print).ready("postgresql://unused")
+
+
 async def test_brokers_that_are_not_there_are_one_line(tmp_path: Path) -> None:
     stack_bus = StackBus(tmp_path, BusChoice("kafka", "kafka://127.0.0.1:9"), print)
     stack_bus.launch()

@@ -56,4 +56,12 @@ def test_it_says_in_one_line_why_it_cannot(monkeypatch: pytest.MonkeyPatch) -> N
     assert wrong.exit_code == 1
     assert wrong.stderr.startswith("topics: KAFKA_SASL_MECHANISM: Input should be 'PLAIN'")
     monkeypatch.delenv("KAFKA_SASL_MECHANISM")
+    database = run("--bus-url", "postgresql://u:secret@127.0.0.1:1/events")
+    assert (database.exit_code, database.stderr.count("\n")) == (1, 1)
+    assert database.stderr.startswith("topics: ConnectionRefusedError: ")
+    assert "secret" not in database.stderr
+    monkeypatch.delenv("BUS_URL", raising=False)
+    monkeypatch.delenv("SECRETS_DIR", raising=False)
+    untold = run()
+    assert (untold.exit_code, untold.stderr) == (1, "topics: BUS_URL is not set: give --bus-url\n")
     assert run("--bus-url", "redis://x").stderr.startswith("topics: BUS_URL must begin with kafka://")
