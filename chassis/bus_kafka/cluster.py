@@ -85,7 +85,7 @@ class Cluster:
 
         Raises: BusUnavailable, with the brokers' reason if they refuse.
         """
-        async with self._asking() as client:
+        async with self._asking(self._connection.timing.create_seconds) as client:
             metadata = await client.fetch_all_metadata()
             missing = sorted(set(topics) - _counts(metadata).keys())
             if missing:
@@ -96,10 +96,10 @@ class Cluster:
                 metadata = await client.fetch_all_metadata()
 
     @asynccontextmanager
-    async def _asking(self) -> AsyncIterator[Any]:
+    async def _asking(self, seconds: float | None = None) -> AsyncIterator[Any]:
         """The client, for one question. It is given up after a failure: whatever it knew may be wrong."""
         try:
-            async with translated(self._connection.timing.request_seconds):
+            async with translated(seconds or self._connection.timing.request_seconds):
                 yield await self._connected()
         except BusUnavailable:
             await self.close()

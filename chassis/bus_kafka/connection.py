@@ -36,6 +36,9 @@ class Timing:
     request_seconds: float = 10.0
     """A broker that has not answered by then is taken for dead."""
 
+    create_seconds: float = 30.0
+    """How long the making of topics may take: each of their partitions is a folder and needs a leader."""
+
     publish_seconds: float = 20.0
     """How long a `publish` goes on trying."""
 
