@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import os
 from collections import defaultdict
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -91,7 +92,10 @@ class Follower:
 async def example_client(gateway: str, person: Person) -> AsyncIterator[list[dict[str, Any]]]:
     """The client of the documentation, as its own process, from the oldest event on; what it has printed so far."""
     process = await asyncio.create_subprocess_exec(
-        *("node", str(EXAMPLE), gateway, await person.token(), "0"), stdout=asyncio.subprocess.PIPE, limit=2**20
+        *("node", str(EXAMPLE), gateway, await person.token(), "0"),
+        env={**os.environ, "PATH": f"{ROOT / '.venv/bin'}:{os.environ['PATH']}"},
+        stdout=asyncio.subprocess.PIPE,
+        limit=2**20,
     )
     printed: list[dict[str, Any]] = []
 
