@@ -3,6 +3,9 @@
 import asyncio
 import contextlib
 import json
+import os
+import signal
+import time
 from collections import defaultdict
 from collections.abc import AsyncIterator
 from typing import Any
@@ -161,6 +164,37 @@ async def identity_is_at_the_end(network: Network) -> bool:
     return all(reached.get(at, 0) >= end for at, end in ends.items() if at[0] in topics)
 
 
+async def test_it_ends_with_the_session_and_with_the_gateway(network: Network) -> None:
+    async with HttpClient(timeout_seconds=20.0) as http:
+        api = Api(network.endpoints["gateway"], http)
+        person = await Person(api, "Dora", ["talent"]).register()
+        token = await person.token()
+        before = network.endpoints["pids"]["gateway"]
+        async with stream(network.port, token, last_id="0") as reader:
+            assert (await reader.take(2, seconds=60))[1].event == "identity.member.registered.v1"
+            started = time.monotonic()
+            os.kill(before, signal.SIGTERM)  # the supervisor starts another
+            assert [frame.event for frame in await reader.rest()] == []
+            assert reader.complete
+            assert time.monotonic() - started < 15
+        await eventually("another gateway answers", lambda: is_another(network, api, before))
+        async with stream(network.port, token, last_id=reader.last_id) as again:
+            await again.next()
+            started = time.monotonic()
+            await api.call("DELETE", "/v1/sessions/current", token=token)
+            *told_before, last = await again.rest()
+            assert (last.event, last.data) == ("end", {"code": "session_ended"})
+            assert time.monotonic() - started < 10, "not within 5 s, on a machine that has nothing else to do"
+            assert {frame.event for frame in told_before} <= {"identity.session.ended.v1"}
+        async with stream(network.port, token, last_id=again.last_id) as refused:
+            assert refused.status == 401
+
+
+async def is_another(network: Network, api: Api, before: int) -> bool:
+    """Whether the gateway is another process than the one before, and ready."""
+    return network.endpoints["pids"]["gateway"] != before and bool(await api.call("GET", "/readyz"))
+
+
 async def test_a_second_replica_tells_the_same_and_goes_on(network: Network) -> None:
     async with beginning(network) as story, second_set(network, story.api.http, names=("identity",)) as second:
         await second.come()
@@ -180,6 +214,8 @@ async def test_a_second_replica_tells_the_same_and_goes_on(network: Network) -> 
             assert again.frames[1:] == one.frames[middle + 1 :]
         async with stream(ports[1], token) as reader:
             await reader.next()
+            started = time.monotonic()
             await second.go()
+            assert time.monotonic() - started < 20, "the stream held the process up"
             assert [frame.data for frame in await reader.rest()] == [{"code": "stopping"}]
             assert reader.complete

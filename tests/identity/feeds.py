@@ -1,6 +1,6 @@
 """Identity as it is really served, one process or two, with a bus that tests put events on."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -67,8 +67,10 @@ class Feeds:
 
 
 @asynccontextmanager
-async def feeds(dsn: str, mint: TokenMint, *, processes: int = 1, **changes: Any) -> AsyncIterator[Feeds]:
-    """Identity on the database `dsn`, by so many processes' worth of servers."""
+async def feeds(
+    dsn: str, mint: TokenMint, *, processes: int = 1, roles: Sequence[str] = (), **changes: Any
+) -> AsyncIterator[Feeds]:
+    """Identity on the database `dsn`, by so many processes' worth of servers, or by one of each role."""
     found = Feeds(dsn, mint)
     await found.bus.create_topics(TOPICS)
     values: dict[str, Any] = {
@@ -78,8 +80,8 @@ async def feeds(dsn: str, mint: TokenMint, *, processes: int = 1, **changes: Any
         "key_secret": KEY_SECRET,
     }
     async with AsyncExitStack() as stack:
-        for _ in range(processes):
-            settings = IdentitySettings(**(values | changes))
+        for role in roles or ["all"] * processes:
+            settings = IdentitySettings(**(values | {"role": role} | changes))
             app = create_app(SERVICE, settings=settings, bus=found.bus, token_source=mint)
             found.apps.append(app)
             found.ports.append(await stack.enter_async_context(served(app, lifespan="on")))

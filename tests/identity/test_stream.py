@@ -211,6 +211,17 @@ async def test_two_processes_tell_the_same(identity_dsn: str, mint: TokenMint) -
             assert (await again.take(11))[1:] == one.frames[11:]
 
 
+async def test_a_worker_records_and_an_api_tells(identity_dsn: str, mint: TokenMint) -> None:
+    async with feeds(identity_dsn, mint, roles=["api", "worker"]) as found:
+        member = new_id()
+        async with stream(found.ports[1], mint.token(member)) as nowhere:
+            assert nowhere.status == 404
+        async with stream(found.ports[0], mint.token(member)) as reader:
+            await reader.next()
+            await found.tell(job_opened(member))
+            assert (await reader.next()).event == OPENED
+
+
 async def test_each_key_keeps_its_order_with_many_members_and_two_processes(identity_dsn: str, mint: TokenMint) -> None:
     async with feeds(identity_dsn, mint, processes=2) as found:
         client, talents = new_id(), [new_id() for _ in range(5)]
