@@ -6,8 +6,11 @@ from chassis.serve import cannot_start, serve
 from chassis.telemetry import log
 from gateway import lane
 from gateway.app import Gateway, create_gateway
+from gateway.connections import Connections, raise_file_limit
 from gateway.protocol import EdgeProtocol
 from gateway.settings import GatewaySettings
+
+_OTHER_FILES = 256
 
 
 def protocol_of(gateway: Gateway) -> type[EdgeProtocol]:
@@ -22,6 +25,11 @@ def protocol_of(gateway: Gateway) -> type[EdgeProtocol]:
             log.warning("lane_unusable", reason=reason, data_plane="asgi")
     limits = {
         "gateway": gateway,
+        "open_ones": Connections(
+            most=settings.max_connections,
+            most_of_address=settings.address_connections,
+            spared=gateway.edge.trusts,
+        ),
         "max_header_bytes": settings.max_header_bytes + settings.max_target_bytes,
         "head_seconds": settings.head_seconds,
         "stall_seconds": settings.stall_seconds,
@@ -36,6 +44,7 @@ def main() -> int:
         gateway = create_gateway(settings)
     except (ValueError, OSError) as error:
         return cannot_start("gateway", error)
+    raise_file_limit(settings.max_connections + 4 * settings.upstream_connections + _OTHER_FILES)
     return serve(
         gateway,
         settings,

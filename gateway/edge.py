@@ -57,6 +57,9 @@ class Inbound:
     close: bool = False
     """Whether the connection has to end with the answer."""
 
+    knows_chunks: bool = True
+    """Whether the client can read a body without a length: not in HTTP/1.0."""
+
     fault: DomainError | None = None
     span: Span | None = None
 
@@ -80,7 +83,7 @@ class Edge:
         sorted_ = _sort_headers(scope["headers"])
         single, repeated = sorted_.single, sorted_.repeated
         peer = (scope.get("client") or ("", 0))[0]
-        believed = bool(self._trusted) and self._trusts(peer)
+        believed = bool(self._trusted) and self.trusts(peer)
         forwarded = _forwarded_of(scope["headers"]) if believed else {}
         client = self._client_of(peer, forwarded.get(b"x-forwarded-for", ""))
         query = scope["query_string"]
@@ -99,6 +102,7 @@ class Edge:
             client=client,
             headers=sorted_.kept,
             authorization=single.get(b"authorization"),
+            knows_chunks=scope["http_version"] != "1.0",
         )
         try:
             self._check(inbound, scope, sorted_)
@@ -128,7 +132,8 @@ class Edge:
             if inbound.has_body:
                 raise BadRequest("An upgrade cannot carry a body", code="invalid_framing")
 
-    def _trusts(self, address: str) -> bool:
+    def trusts(self, address: str) -> bool:
+        """Whether this is a proxy whose word is believed."""
         try:
             parsed = ip_address(address)
         except ValueError:
@@ -139,7 +144,7 @@ class Edge:
         """The last address in the chain of proxies that is not one of ours."""
         client = peer
         for hop in reversed([part.strip() for part in forwarded_for.split(",") if part.strip()]):
-            if not self._trusts(client) or not _is_address(hop):
+            if not self.trusts(client) or not _is_address(hop):
                 break
             client = hop
         return client

@@ -27,5 +27,11 @@ class HeadersTooLarge(DomainError):
     status, code, title = 431, "headers_too_large", "Headers too large"
 
 
+class VersionTooOld(DomainError):
+    """What is asked for cannot be said in the client's version of HTTP."""
+
+    status, code, title = 505, "version_not_supported", "HTTP version not supported"
+
+
 class ClientGone(Exception):
     """The client closed its connection; nobody is left to answer."""

@@ -7,10 +7,11 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
-from chassis.errors import BadRequest, DomainError
+from chassis.errors import BadRequest, DomainError, Unavailable
 from chassis.problems import MEDIA_TYPE
 from chassis.telemetry import request_id_from
 from gateway.answers import problem_bytes
+from gateway.connections import Connections
 from gateway.errors import HeadersTooLarge, RequestTimeout
 from gateway.lines import REQUEST_LINE, Cutter, may_begin
 
@@ -23,6 +24,8 @@ class EdgeProtocol(HttpToolsProtocol):
     max_header_bytes = 65_536
     head_seconds = 10.0
     stall_seconds = 60.0
+    open_ones: Connections | None = None
+    """Who counts the connections, if somebody does."""
 
     def __init__(self, *args: Any, **more: Any) -> None:
         super().__init__(*args, **more)
@@ -35,6 +38,7 @@ class EdgeProtocol(HttpToolsProtocol):
         self._idle_bytes = 0
         self._refused = False
         self._answering: Any = None
+        self.address = ""
         self.quiet_since = 0.0
         self._head_timer: asyncio.TimerHandle | None = None
         self._stall_timer: asyncio.TimerHandle | None = None
@@ -43,10 +47,30 @@ class EdgeProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """The first header has to come within its time too."""
         super().connection_made(transport)
-        self._head_timer = self.loop.call_later(self.head_seconds, self._head_is_late)
+        self.address = self.client[0] if self.client else ""
+        self.quiet_since = monotonic()
+        if self.open_ones is None or self.open_ones.enter(self):
+            self._await_head()
+        elif self.open_ones.turn_away(self):
+            self._refuse(Unavailable("Too many connections are open", code="too_many_connections"))
+        else:
+            transport.abort()
+
+    def idle_since(self) -> tuple[bool, float] | None:
+        """Whether it ever asked for anything, and since when it waits for a request; None while it does not."""
+        if not self._between or self.transport.is_closing():
+            return None
+        asked = self.cycle is not None
+        return (asked, self.quiet_since) if not asked or self.cycle.response_complete else None
+
+    def close_idle(self) -> None:
+        """Close it: nothing is under way."""
+        self.transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """No timer survives its connection."""
+        if self.open_ones is not None:
+            self.open_ones.leave(self)
         for timer in (self._head_timer, self._stall_timer, self._linger_timer):
             if timer is not None:
                 timer.cancel()
@@ -156,6 +180,7 @@ class EdgeProtocol(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         """Answered before the body was there: take the rest for a moment, lest a reset overtake the answer."""
         super().on_response_complete()
+        self.quiet_since = monotonic()
         if (
             self._in_body
             and self.cycle.response_complete
@@ -218,6 +243,7 @@ class EdgeProtocol(HttpToolsProtocol):
         body = problem_bytes(error, instance="", request_id=request_id)
         fields = (
             f"content-type: {MEDIA_TYPE}\r\ncontent-length: {len(body)}\r\nx-request-id: {request_id}\r\n"
-            "connection: close\r\n\r\n"
+            "connection: close\r\n"
         )
+        fields += "".join(f"{name.lower()}: {value}\r\n" for name, value in error.headers.items()) + "\r\n"
         self.transport.write(STATUS_LINE[error.status] + fields.encode("ascii") + body)

@@ -20,13 +20,14 @@ from chassis.upstreams.connection import Connection
 from gateway.answers import as_problem, is_plain_text, returned_headers, send_problem, unavailable
 from gateway.bodies import InboundBody
 from gateway.edge import Inbound
-from gateway.errors import ClientGone
+from gateway.errors import ClientGone, VersionTooOld
 from gateway.settings import GatewaySettings
 from gateway.table import Operation
 
 _FIRST_PAUSE_SECONDS = 0.05
 _LONGEST_PAUSE_SECONDS = 0.4
 _WATCH_AFTER_SECONDS = 0.25
+_WHOLE_BYTES = 1_048_576
 
 
 class Proxy:
@@ -158,6 +159,12 @@ async def _relay(inbound: Inbound, answer: UpstreamResponse, send: Send) -> int:
         return status
     without_body = inbound.method == "HEAD" or status in (204, 304)
     headers = returned_headers(inbound, status, answer.headers)
+    if not (inbound.knows_chunks or without_body or any(name == b"content-length" for name, _ in headers)):
+        body = await _whole(answer)
+        headers.append((b"content-length", b"%d" % len(body)))
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+        return status
     await send({"type": "http.response.start", "status": status, "headers": headers})
     if answer.done or without_body:
         await send({"type": "http.response.body", "body": b"" if without_body else answer.take()})
@@ -169,3 +176,13 @@ async def _relay(inbound: Inbound, answer: UpstreamResponse, send: Send) -> int:
         return 0  # the answer has begun: all that is left is to end the connection without completing it
     await send({"type": "http.response.body", "body": b""})
     return status
+
+
+async def _whole(answer: UpstreamResponse) -> bytes:
+    """The body, for a client that has to be told its length. Raises: VersionTooOld when it is long, UpstreamError."""
+    body = b""
+    while part := await answer.chunk():
+        body += part
+        if len(body) > _WHOLE_BYTES:
+            raise VersionTooOld("An answer of this length is streamed: ask for it in HTTP/1.1")
+    return body

@@ -29,6 +29,12 @@ class GatewaySettings(ServiceSettings):
     max_headers: int = Field(100, ge=10)
     max_target_bytes: int = Field(8_192, ge=256)
     max_in_flight: int = Field(10_000, ge=1)
+    max_connections: int = Field(10_000, ge=1)
+    """Client connections; for a new one over it, idle ones are closed, or it is told to come back."""
+
+    address_connections: int = Field(1_000, ge=1)
+    """The same for each address, but for trusted proxies."""
+
     upstream_connections: int = Field(256, ge=1)
     max_streams: int = Field(1_000, ge=1)
     """Event streams open at once, before 429; each has an upstream connection beside those above."""
