@@ -163,6 +163,46 @@ async def test_a_freed_settlement_that_a_shortened_chain_carries_out_is_read_bac
     await paid.check_invariants(paid_story)
 
 
+async def test_a_freed_settlement_that_a_shortened_chain_fails_again_stays_freed(paid: PaidWorld, paid_story: Story):
+    """Its numbers are another settlement's by then: freed once more, they would be given twice."""
+    await paid_story.begin()
+    await paid_story.pay()
+    kept = await paid.network.client.block()
+    assert kept is not None
+    await paid.settle()
+    await paid.execute("UPDATE chain_intents SET gas_limit = 60000")
+
+    async def freed() -> bool:
+        await paid.follow()
+        await paid.network.mine(3)
+        await paid.mend()
+        return await paid.settled_statuses() == ["freed"]
+
+    await eventually(freed, seconds=60, every=0.2)
+    await paid.payout()
+    await paid.network.mine(6)
+    await paid.follow()
+    charged = await paid.rows(select(models.epochs))
+    newest = await paid.network.client.block()
+    assert newest is not None
+    await paid.network.client.rpc.call("anvil_rollback", newest.number - kept.number)
+    await paid.follow()
+    assert {row.minted_wei for row in await paid.rewards()} == {0}
+
+    async def settled() -> bool:
+        await paid.follow()
+        await paid.network.mine(3)
+        await paid.mend()
+        intents = await paid.rows(select(models.chain.intents))
+        return all(intent.is_settled for intent in intents)
+
+    await eventually(settled, seconds=60, every=0.2)
+    assert await paid.settled_statuses() == ["freed", "minted"]
+    assert {(row.status, row.minted_wei) for row in await paid.rewards()} == {("minted", TWENTY)}
+    assert await paid.rows(select(models.epochs)) == charged
+    await paid.check_invariants(paid_story)
+
+
 async def test_what_is_read_back_is_charged_to_the_budget_of_its_time(paid: PaidWorld, paid_story: Story):
     """A restored database has forgotten the charge with the settlement: without it the budget would be spent twice."""
     await paid_story.begin()

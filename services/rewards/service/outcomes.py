@@ -20,7 +20,7 @@ from services.rewards.service.refunds import reverse_refunded
 _SENT = frozenset({IntentState.SIGNED, IntentState.BROADCAST})
 _OVER = frozenset({"minted", "freed"})
 """A freed settlement has given its numbers away: should a chain that went back carry it out after all, what it did is
-read back from the chain."""
+read back from the chain; should it fail there once more, nothing is left to free."""
 
 
 async def note_sent(session: Session) -> int:
@@ -110,8 +110,10 @@ async def _book_back(session: Session, rows: Sequence[Any], block_number: int, n
 
 
 async def note_failed(session: Session, *, settlement_id: UUID, code: str) -> None:
-    """The chain tx was mined and did nothing: the settlement waits to be planned anew."""
-    await payouts.lock_settlement(session, settlement_id)
+    """The chain tx was mined and did nothing: the settlement waits to be planned anew, unless it was already."""
+    settlement = await payouts.lock_settlement(session, settlement_id)
+    if settlement.status in _OVER:
+        return
     await payouts.update_settlement(session, settlement_id, status="failed", failure_code=code)
     rows = await _lock_rows(session, settlement_id)
     steps = [journal.Step(row.id, "failed", code) for row in rows]
