@@ -10,7 +10,7 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 from chassis import idempotency
 from chassis.auth import bearer_of, caller_of
@@ -254,8 +254,15 @@ def _bad_cursor() -> BadRequest:
     return BadRequest("cursor is what next_cursor of the same list gave", code="bad_page")
 
 
+def _plain_digits(value: Any) -> Any:
+    """Python reads `1_0`, `+5`, ` 5` and digits of every script as numbers too; we do not."""
+    if isinstance(value, str) and not (value.isascii() and value.isdigit()):
+        raise ValueError("decimal digits are expected")
+    return value
+
+
 def _page_request(
-    limit: Annotated[int, Query(ge=1, le=100, description="Items in a page")] = 20,
+    limit: Annotated[int, BeforeValidator(_plain_digits), Query(ge=1, le=100, description="Items in a page")] = 20,
     cursor: Annotated[str | None, Query(max_length=500, description="`next_cursor` of the page before")] = None,
 ) -> PageRequest:
     if cursor is None:

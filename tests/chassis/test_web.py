@@ -244,7 +244,8 @@ async def test_pages(client: httpx.AsyncClient) -> None:
         if cursor is None:
             break
     assert seen == ["0", "1", "2", "3", "4"]
-    for query in ("limit=0", "limit=101", "limit=x", "cursor=%21", "cursor=W10", "cursor=WzFd", "cursor=" + "a" * 501):
+    odd = ("limit=0", "limit=101", "limit=x", "limit=1_0", "limit=%2B5", "limit=%205", "limit=%D9%A3", "limit=")
+    for query in (*odd, "cursor=%21", "cursor=W10", "cursor=WzFd", "cursor=" + "a" * 501):
         is_problem(await client.get(f"/v1/notes?{query}"), 400, "bad_page")
 
 
