@@ -51,6 +51,8 @@ async def test_storm(network: Network) -> None:
         await exact(network, http, expected, connectors)
         seen = await check_all(network.endpoints, http, heads=heads)
     times = [count for topic in seen.log if not topic.endswith(".dlq") for count in copies_of(seen, topic).values()]
+    paid = f"{len(expected)} rewards of {ENGAGEMENTS * INVOICES} transactions"
+    print(f"{paid}, {killed.total()} kills in {lasted:.0f} s: {dict(killed)}")
     assert min(times) >= 3
     assert len([one for one in engagements for _ in one.paid]) == ENGAGEMENTS * INVOICES
     assert set(killed) == set(PROCESSES), f"too short to kill them all: {killed}"

@@ -11,7 +11,7 @@ from chassis.chain.abi import Contract
 from chassis.chain.values import hex_text
 from chassis.clock import utc_now
 from chassis.testing import eventually
-from services.rewards import models
+from services.rewards import models, workers
 from services.rewards.service import audit
 from tests.rewards.chain_world import PaidWorld
 from tests.rewards.world import Story, World
@@ -247,6 +247,27 @@ async def test_a_long_pause_is_told_once_not_every_minute(paid: PaidWorld, paid_
     for row in await paid.rewards():
         assert row.reason == "paused"
         assert timedelta(minutes=14) < row.check_at - utc_now() <= timedelta(minutes=15)
+
+
+async def test_a_reward_above_what_the_minter_ever_mints_at_once_is_paid_after_a_vote_has_raised_that(
+    paid: PaidWorld, paid_story: Story
+):
+    minter, timelock = paid.network.contracts.minter, paid.network.deployment["contracts"]["timelock"]
+    await send_as(paid, timelock, minter, minter.encode("setLimits", TWENTY, 1))
+    await paid_story.begin()
+    await paid_story.pay()
+    await paid.settle()
+    for row in await paid.rewards():
+        assert (row.status, row.reason) == ("held", "under_review")
+        assert timedelta(minutes=59) < row.check_at - utc_now() <= timedelta(hours=1)
+    await send_as(paid, timelock, minter, minter.encode("setLimits", 100 * TWENTY, 100 * TWENTY))
+    await paid.network.client.rpc.call("evm_increaseTime", 10)  # in which the bucket fills
+    await paid.network.mine(3)
+    await paid.execute("UPDATE rewards SET check_at = clock_timestamp()")
+    await workers.review_due(paid.context)
+    await paid.payout()
+    assert {row.status for row in await paid.rewards()} == {"minted"}
+    await paid.check_invariants(paid_story)
 
 
 async def test_an_address_is_one_however_it_is_written(paid: PaidWorld, paid_story: Story):

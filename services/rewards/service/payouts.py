@@ -36,7 +36,8 @@ from services.rewards.service.terms import current_parameters
 PAUSE_RETRY = timedelta(minutes=15)
 """A pause may be lifted before its end."""
 
-CAP_RETRY = timedelta(hours=1)
+LIMIT_RETRY = timedelta(hours=1)
+"""A vote may raise what one chain tx may mint; room under the cap comes back only with a settlement that failed."""
 
 
 async def wants_payout(session: Session, *, batch_wait_seconds: float) -> bool:
@@ -139,7 +140,8 @@ async def _hold_planned(session: Session, plan: Plan, now: datetime) -> None:
         return
     parameters = await current_parameters(session, now)
     _, epoch_end = epoch_of(now, parameters.epoch_seconds)
-    again = {Reason.EPOCH_BUDGET: epoch_end, Reason.SUPPLY_CAP: now + CAP_RETRY}
+    later = now + LIMIT_RETRY
+    again = {Reason.EPOCH_BUDGET: epoch_end, Reason.SUPPLY_CAP: later, Reason.UNDER_REVIEW: later}
     locked = await rewards.lock_rewards(session, [reward_id for reward_id, _ in plan.held])
     for reward_id, reason in plan.held:
         await hold_reward(session, locked[reward_id], reason=reason, check_at=again.get(reason), now=now)
