@@ -3,16 +3,19 @@
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import pytest
 from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http import httptools_impl
 
 from chassis.ids import new_id
+from chassis.tally import TALLY
 from chassis.testing import TokenMint, eventually
+from chassis.upstreams.connection import Connection
 from gateway import lane
 from gateway.exchange import Exchange
+from gateway.lane import LaneProtocol
 from gateway.protocol import EdgeProtocol
 from tests.chassis.http_servers import OK, Script, Scripted, scripted
 from tests.gateway.servers import Client, Upstream, Wire, gateway_before, reply
@@ -299,6 +302,48 @@ async def test_a_client_that_goes_away_ends_the_request_behind_it(client: Client
     await asyncio.wait_for(upstream.disconnected.wait(), 10)
     upstream.answer = None
     assert (await client.call("GET", "/v1/things")).status == 200
+
+
+@pytest.mark.parametrize("known", [False, True])
+async def test_a_client_that_leaves_in_the_turn_of_its_answer_is_counted_as_gone(
+    mint: TokenMint, monkeypatch: pytest.MonkeyPatch, known: bool
+) -> None:
+    """The transport is closed, but the protocol has not been told: what is written then would raise."""
+    made: list[LaneProtocol] = []
+    met = LaneProtocol.connection_made
+    monkeypatch.setattr(
+        LaneProtocol, "connection_made", lambda self, transport: (made.append(self), met(self, transport))
+    )
+    gone = TALLY.row("gateway", "GET", "/v1/things").counts
+    before = gone.get(499, 0)
+    async with (
+        scripted(_always) as server,
+        gateway_before(server.port, mint, warm=False) as client,
+        client.connection() as wire,
+    ):
+        for _ in range(2 if known else 1):
+            assert (await wire.call("GET", "/v1/things", "Accept: a/b")).status == 200
+        monkeypatch.setattr(Connection, "data_received", _leaving(made[-1], Connection.data_received))
+        wire.writer.write(b"GET /v1/things HTTP/1.1\r\nHost: gateway.test\r\nAccept: a/b\r\n\r\n")
+        assert await wire.reader.read() == b""
+        await eventually(lambda: asyncio.sleep(0, gone.get(499, 0) == before + 1))
+
+
+def _always(server: Scripted) -> Script:
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, _: int) -> None:
+        while True:
+            await server.head(reader)
+            writer.write(OK)
+
+    return script
+
+
+def _leaving(protocol: LaneProtocol, receive: Callable[[Connection, bytes], None]) -> object:
+    def received(self: Connection, data: bytes) -> None:
+        protocol.transport.close()
+        receive(self, data)
+
+    return received
 
 
 async def test_answers_in_chunks_stay_in_chunks(wire: Wire, upstream: Upstream, tasks: list[str]) -> None:
