@@ -10,7 +10,7 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
-from pydantic import BaseModel, BeforeValidator, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from chassis import idempotency
 from chassis.auth import bearer_of, caller_of
@@ -261,8 +261,11 @@ def _plain_digits(value: Any) -> Any:
     return value
 
 
+_Limit = Annotated[int, Field(ge=1, le=100), BeforeValidator(_plain_digits)]
+
+
 def _page_request(
-    limit: Annotated[int, BeforeValidator(_plain_digits), Query(ge=1, le=100, description="Items in a page")] = 20,
+    limit: Annotated[_Limit, Query(description="Items in a page")] = 20,
     cursor: Annotated[str | None, Query(max_length=500, description="`next_cursor` of the page before")] = None,
 ) -> PageRequest:
     if cursor is None:
