@@ -162,8 +162,8 @@ class KafkaMember:
         epoch, held = self._epoch, self._held
         if held is None:
             return
-        starts = await self._starts(held) if held else {}
-        if epoch != self._epoch:
+        starts, unmarked = await self._starts(held) if held else ({}, {})
+        if epoch != self._epoch or not await self._mark(unmarked):
             return
         partitions = [KafkaPartition(*at) for at in held]
         try:
@@ -173,12 +173,31 @@ class KafkaMember:
         except errors.IllegalStateError:  # Kafka takes them away at this moment; we shall be told
             await asyncio.sleep(0.05)
             return
-        self._next = starts
+        self._next = dict(starts)
         self._placed = epoch
         self._generation = self._consumer._coordinator.generation
         self._moved_at = time.monotonic()
 
-    async def _starts(self, held: Collection[TopicPartition]) -> dict[TopicPartition, int]:
+    async def _mark(self, positions: Positions) -> bool:
+        """Commit where the group begins in partitions that it never committed in; False when they are being moved.
+
+        That the group has no commit then says that the topic was made anew, and never that commits of what was handled
+        have failed so far: those may fail, these must not. Raises: BusUnavailable.
+        """
+        if not positions:
+            return True
+        try:
+            async with translated(self._timing.request_seconds / 2):
+                await self._consumer.commit({KafkaPartition(*at): position for at, position in positions.items()})
+        except BusUnavailable as error:
+            if not isinstance(error.__cause__, (errors.CommitFailedError, errors.IllegalStateError)):
+                raise
+            await asyncio.sleep(0.05)
+            return False
+        return True
+
+    async def _starts(self, held: Collection[TopicPartition]) -> tuple[Positions, Positions]:
+        """Where to begin in each partition, and those of them that the group has no commit for."""
         topics = {at.topic for at in held}
         wanted = await self._start(held)
         logs = Logs(
@@ -186,7 +205,8 @@ class KafkaMember:
             end=await self._cluster.offsets(topics, END),
             committed=await self._cluster.committed(self.group, topics),
         )
-        return starts_of(self.group, held, wanted, logs)
+        starts = starts_of(self.group, held, wanted, logs)
+        return starts, {at: position for at, position in starts.items() if at not in logs.committed}
 
     async def _committed(self, _partitions: Collection[TopicPartition]) -> Positions:
         return await self._cluster.committed(self.group, self.topics)
