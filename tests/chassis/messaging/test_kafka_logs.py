@@ -12,6 +12,7 @@ from aiokafka.structs import TopicPartition as KafkaPartition
 from prometheus_client import REGISTRY as METRICS
 
 from chassis.bus import BusUnavailable, Positions, Record, RecordTooLarge, TopicPartition, partition_of
+from chassis.bus_kafka.member import KafkaMember
 from chassis.db import Database
 from chassis.testing import eventually
 from tests.chassis.messaging.consuming import consuming, handled, held_by, publish_until_taken
@@ -159,6 +160,21 @@ class TestReplaced:
             async with consuming(database, elsewhere, recorder):
                 await handled(database, {"a": [0, 1, 2, 3]})
         assert recorder.calls == 4
+
+    async def test_is_not_what_a_log_looks_like_whose_every_commit_has_failed(
+        self, kafka_bus: PrivateKafka, database: Database, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async def refuse(_self: KafkaMember, _positions: Positions) -> None:
+            raise BusUnavailable("the coordinator is away")
+
+        monkeypatch.setattr(KafkaMember, "commit", refuse)
+        async with consuming(database, kafka_bus, Recorder()):
+            await kafka_bus.publish([placed("a", n) for n in range(3)])
+            await handled(database, {"a": [0, 1, 2]})
+        async with consuming(database, kafka_bus, Recorder()):
+            await kafka_bus.publish([placed("a", 3)])
+            await handled(database, {"a": [0, 1, 2, 3]})
+        assert told(kafka_bus, "replaced", "shop") == 0
 
 
 class TestPartitions:
