@@ -113,8 +113,8 @@ class TestPublisher:
         await admin.delete_topics([kafka_bus.prefix + TOPIC])
         with pytest.raises(BusUnavailable):
             await publish_until_refused(kafka_bus)
-        async with consuming(database, kafka_bus, Recorder()):
-            await handled(database, {})
+        async with consuming(database, kafka_bus, Recorder()) as consumer:
+            await eventually(lambda: bool(held_by(consumer)), seconds=15)
             await kafka_bus.publish([placed("a", 0)])
             await handled(database, {"a": [0]})
 
