@@ -114,7 +114,11 @@ class TestPublisher:
         with pytest.raises(BusUnavailable):
             await publish_until_refused(kafka_bus)
         async with consuming(database, kafka_bus, Recorder()) as consumer:
-            await eventually(lambda: bool(held_by(consumer)), seconds=15)
+
+            async def joined() -> bool:
+                return len(held_by(consumer)) == 6
+
+            await eventually(joined, seconds=15)
             await kafka_bus.publish([placed("a", 0)])
             await handled(database, {"a": [0]})
 
