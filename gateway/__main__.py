@@ -30,6 +30,7 @@ def protocol_of(gateway: Gateway) -> type[EdgeProtocol]:
             most_of_address=settings.address_connections,
             spared=gateway.edge.trusts,
         ),
+        "cors": gateway.edge.cors,
         "max_header_bytes": settings.max_header_bytes + settings.max_target_bytes,
         "head_seconds": settings.head_seconds,
         "stall_seconds": settings.stall_seconds,

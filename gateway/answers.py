@@ -5,13 +5,14 @@ from collections.abc import Sequence
 from contextlib import suppress
 from http import HTTPStatus
 
-from starlette.types import Send
+from starlette.types import Message, Send
 
 from chassis.errors import DomainError, Unavailable
 from chassis.problems import MEDIA_TYPE, problem
 from chassis.upstreams import UpstreamError, UpstreamTimeout, UpstreamUnreachable
 from chassis.upstreams.messages import WRITTEN_HERE
 from gateway.edge import Inbound
+from gateway.fields import Fields
 
 Headers = Sequence[tuple[bytes, bytes]]
 
@@ -41,9 +42,21 @@ def problem_answer(inbound: Inbound, error: DomainError) -> tuple[list[tuple[byt
         (b"traceparent", inbound.traceparent.encode("ascii")),
     ]
     headers += [(name.lower().encode("ascii"), value.encode("latin-1")) for name, value in error.headers.items()]
+    headers += inbound.extra.pairs
     if inbound.close:
         headers.append((b"connection", b"close"))
     return headers, body
+
+
+def with_extra(extra: Fields, send: Send) -> Send:
+    """`send` for an application that knows nothing of the fields which every answer gets."""
+
+    async def send_more(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message["headers"] = [*message["headers"], *extra.pairs]
+        await send(message)
+
+    return send_more if extra.pairs else send
 
 
 async def send_problem(inbound: Inbound, error: DomainError, send: Send) -> None:
@@ -53,7 +66,16 @@ async def send_problem(inbound: Inbound, error: DomainError, send: Send) -> None
     await send({"type": "http.response.body", "body": body})
 
 
-NOT_RETURNED = (WRITTEN_HERE - {b"content-length"}) | {b"server", b"date", b"x-request-id", b"traceparent"}
+_SHARING = frozenset(
+    b"access-control-allow-" + name for name in (
+        b"origin", b"credentials", b"methods", b"headers", b"private-network", b"local-network"
+    )
+) | {b"access-control-expose-headers", b"access-control-max-age"}  # fmt: skip
+"""What a server says about pages of other origins: here only the gateway does."""
+
+NOT_RETURNED = (
+    (WRITTEN_HERE - {b"content-length"}) | {b"server", b"date", b"x-request-id", b"traceparent"} | _SHARING
+)  # fmt: skip
 """Headers of a service's answer that stay here: those of one hop, and those we state ourselves."""
 
 
@@ -66,6 +88,7 @@ def returned_headers(
         kept = [pair for pair in kept if pair[0] != b"content-length"]
     kept.append((b"x-request-id", inbound.request_id.encode("ascii")))
     kept.append((b"traceparent", inbound.traceparent.encode("ascii")))
+    kept += inbound.extra.pairs
     if inbound.close:
         kept.append((b"connection", b"close"))
     return kept

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -23,7 +23,8 @@ from chassis.telemetry import configure_logging
 from chassis.upstreams import PoolLimits, UpstreamPool
 from chassis.upstreams.connection import Connection
 from gateway.access_log import AccessLog
-from gateway.answers import send_problem
+from gateway.answers import returned_headers, send_problem, with_extra
+from gateway.cors import is_preflight, methods_of
 from gateway.edge import Edge, Inbound
 from gateway.errors import ClientGone, MethodNotAllowed
 from gateway.guard import Guard, Ticket
@@ -125,8 +126,10 @@ class Gateway:
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         inbound = self.edge.read(scope)
         operations = self.table.find(inbound.raw_path)
+        if await self._answer_preflight(inbound, operations, send):
+            return
         if operations is None and inbound.fault is None:
-            await self._surface(scope, receive, send)
+            await self._surface(scope, receive, with_extra(inbound.extra, send))
             return
         started = time.perf_counter()
         method = inbound.method
@@ -150,6 +153,27 @@ class Gateway:
             status = 499
         finally:
             self.leave(inbound, operation.path if operation else "unmatched", status, time.perf_counter() - started)
+
+    async def _answer_preflight(self, inbound: Inbound, operations: Mapping[str, Operation] | None, send: Send) -> bool:
+        """Tell a browser what a page may do with this path; False when that was not asked, or there is no such path."""
+        cors = self.edge.cors
+        if cors is None or inbound.fault is not None or not is_preflight(inbound.method, inbound.headers):
+            return False
+        methods = methods_of(inbound.raw_path) if operations is None else allowed(operations)
+        if methods is None:
+            return False
+        started, status = time.perf_counter(), 204
+        self._in_flight += 1
+        try:
+            headers = returned_headers(inbound, status, ()) + cors.preflight(inbound.headers, methods)
+            await send({"type": "http.response.start", "status": status, "headers": headers})
+            await send({"type": "http.response.body"})
+        except DomainError as error:
+            status = error.status
+            await send_problem(inbound, error, send)
+        finally:
+            self.leave(inbound, "preflight", status, time.perf_counter() - started)
+        return True
 
     def enter(self, ticket: Ticket, operation: Operation, now: float) -> Connection | None:
         """Let a request in that needs nothing to be waited for; the idle connection to send it on.

@@ -15,11 +15,14 @@ from chassis.errors import BadRequest, DomainError, PayloadTooLarge
 from chassis.telemetry import request_id_from
 from chassis.tracing import Span, traceparent_from
 from chassis.upstreams.messages import WRITTEN_HERE
+from gateway.cors import Cors
 from gateway.errors import HeadersTooLarge, TargetTooLong
+from gateway.fields import NO_FIELDS, Fields
 from gateway.settings import GatewaySettings
 
 _SINGLE = frozenset(
-    b"host content-length transfer-encoding authorization content-type idempotency-key x-request-id traceparent".split()
+    b"host content-length transfer-encoding authorization content-type idempotency-key origin x-request-id "
+    b"traceparent".split()
 )
 """Headers that may come once; all but the last two make the request ambiguous when they come twice."""
 
@@ -62,6 +65,8 @@ class Inbound:
 
     fault: DomainError | None = None
     span: Span | None = None
+    extra: Fields = NO_FIELDS
+    """What every answer to it gets."""
 
     @property
     def token(self) -> str | None:
@@ -76,6 +81,9 @@ class Edge:
 
     def __init__(self, settings: GatewaySettings) -> None:
         self._settings = settings
+        self.cors = (
+            Cors(settings.cors_origins, max_age_seconds=settings.cors_seconds) if settings.cors_origins else None
+        )
         self._trusted: Sequence[IPv4Network | IPv6Network] = settings.trusted_proxies
 
     def read(self, scope: Any) -> Inbound:
@@ -104,6 +112,8 @@ class Edge:
             authorization=single.get(b"authorization"),
             knows_chunks=scope["http_version"] != "1.0",
         )
+        if self.cors is not None:
+            inbound.extra = self.cors.fields_for(single.get(b"origin"))
         try:
             self._check(inbound, scope, sorted_)
         except DomainError as error:

@@ -144,7 +144,7 @@ class Exchange(UpstreamResponse):
     def _pass_whole(self, lines: list[bytes]) -> None:
         """A complete answer with a length, in one write."""
         inbound = self.inbound
-        closing = b"" if self.keep_alive else b"connection: close\r\n"
+        more = inbound.extra.lines if self.keep_alive else inbound.extra.lines + b"connection: close\r\n"
         self.response_started = True
         self._protocol.transport.write(
             b"%b%b%b\r\nx-request-id: %b\r\ntraceparent: %b\r\n%b\r\n%b"
@@ -154,7 +154,7 @@ class Exchange(UpstreamResponse):
                 b"\r\n".join(lines),
                 inbound.request_id.encode("ascii"),
                 inbound.traceparent.encode("ascii"),
-                closing,
+                more,
                 self._parts[0],
             )
         )

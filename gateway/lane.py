@@ -172,7 +172,7 @@ class LaneProtocol(EdgeProtocol):
         """Send it, if nothing stands in the way."""
         gateway, operation, body = self.gateway, exchange.operation, bytes(exchange.body)
         inbound, now = gateway.edge.read(exchange.scope), monotonic()
-        if inbound.fault is not None or len(body) > BODY_BYTES:
+        if inbound.fault is not None or (body and len(body) > min(BODY_BYTES, gateway.settings.max_body_bytes)):
             return False
         ticket = gateway.ticket(inbound, operation, now)
         connection = None if ticket is None else gateway.enter(ticket, operation, now)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from chassis.tally import Row
 from chassis.upstreams.messages import WRITTEN_HERE
 from gateway.edge import Inbound
+from gateway.fields import Fields
 from gateway.guard import Ticket
 from gateway.table import Operation
 
@@ -50,6 +51,9 @@ class Prepared:
     ignores_token: bool
     """Whether the ticket is for operations that a token means nothing to."""
 
+    extra: Fields
+    """What every answer gets."""
+
     ticket: Ticket
     client: str
     peer: str
@@ -82,6 +86,7 @@ def prepare(
         onward=b"".join([*onward, b"x-request-id: "]),
         token=inbound.token,
         ignores_token=operation.ignores_token,
+        extra=inbound.extra,
         ticket=ticket,
         client=inbound.client,
         peer=inbound.peer,

@@ -12,6 +12,7 @@ from chassis.problems import MEDIA_TYPE
 from chassis.telemetry import request_id_from
 from gateway.answers import problem_bytes
 from gateway.connections import Connections
+from gateway.cors import Cors
 from gateway.errors import HeadersTooLarge, RequestTimeout
 from gateway.lines import REQUEST_LINE, Cutter, may_begin
 
@@ -26,6 +27,9 @@ class EdgeProtocol(HttpToolsProtocol):
     stall_seconds = 60.0
     open_ones: Connections | None = None
     """Who counts the connections, if somebody does."""
+
+    cors: Cors | None = None
+    """Which pages may read the answers, if any may."""
 
     def __init__(self, *args: Any, **more: Any) -> None:
         super().__init__(*args, **more)
@@ -245,5 +249,13 @@ class EdgeProtocol(HttpToolsProtocol):
             f"content-type: {MEDIA_TYPE}\r\ncontent-length: {len(body)}\r\nx-request-id: {request_id}\r\n"
             "connection: close\r\n"
         )
-        fields += "".join(f"{name.lower()}: {value}\r\n" for name, value in error.headers.items()) + "\r\n"
-        self.transport.write(STATUS_LINE[error.status] + fields.encode("ascii") + body)
+        fields += "".join(f"{name.lower()}: {value}\r\n" for name, value in error.headers.items())
+        self.transport.write(STATUS_LINE[error.status] + fields.encode("ascii") + self._extra() + b"\r\n" + body)
+
+    def _extra(self) -> bytes:
+        """What every answer gets, as far as it is known from whose page the request is."""
+        if self.cors is None:
+            return b""
+        received = () if self.scope is None else self.scope["headers"]
+        origins = [value for name, value in received if name == b"origin"]
+        return self.cors.fields_for(origins[0] if len(origins) == 1 else None).lines

@@ -72,10 +72,11 @@ class Repeat(UpstreamResponse):
         trace_id = self._trace_id
         kept = [line for name, _, line, _ in fields if name not in NOT_RETURNED]
         protocol.transport.write(
-            b"%b%b%b\r\nx-request-id: %b\r\ntraceparent: 00-%b-%b-01\r\n\r\n%b"
+            b"%b%b%b%b\r\nx-request-id: %b\r\ntraceparent: 00-%b-%b-01\r\n\r\n%b"
             % (
                 STATUS_LINE[status],
                 protocol.default_fields(),
+                self._prepared.extra.lines,
                 b"\r\n".join(kept),
                 trace_id,
                 trace_id,
@@ -102,6 +103,7 @@ class Repeat(UpstreamResponse):
             host=prepared.host,
             peer=prepared.peer,
             client=prepared.client,
+            extra=prepared.extra,
         )
         exchange = Exchange(protocol, None, line.operation, keep_alive=self.keep_alive)
         exchange.more_body = False

@@ -8,6 +8,7 @@ from pydantic_settings import NoDecode, SettingsConfigDict
 
 from chassis.settings import ServiceSettings
 from chassis.upstreams import Origin
+from gateway.cors import origin_of
 
 
 class GatewaySettings(ServiceSettings):
@@ -24,6 +25,12 @@ class GatewaySettings(ServiceSettings):
 
     trusted_proxies: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode] = ()
     """Networks, separated by commas, whose X-Forwarded-* are believed."""
+
+    cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
+    """Origins, separated by commas, whose pages may read answers (`https://app.example`); none if empty, never `*`."""
+
+    cors_seconds: int = Field(600, ge=0, le=86_400)
+    """How long a browser may remember that a page may call."""
 
     max_header_bytes: int = Field(16_384, ge=1_024)
     max_headers: int = Field(100, ge=10)
@@ -66,6 +73,12 @@ class GatewaySettings(ServiceSettings):
         if isinstance(value, str):
             return tuple(ip_network(part.strip()) for part in value.split(",") if part.strip())
         return value
+
+    @field_validator("cors_origins", mode="before")
+    @classmethod
+    def _read_origins(cls, value: object) -> object:
+        parts = [part.strip() for part in value.split(",")] if isinstance(value, str) else value
+        return tuple(origin_of(part) for part in parts if part) if isinstance(parts, list | tuple) else value
 
     def origins(self) -> dict[str, Origin]:
         """Where each service listens. Raises: ValueError for a URL with more than host and port."""
