@@ -1,10 +1,11 @@
-"""What FastAPI's own OpenAPI document lacks: problem documents for errors, and the Idempotency-Key header."""
+"""What FastAPI's own OpenAPI document lacks: problem documents for errors, the Idempotency-Key header, deprecations."""
 
 from typing import Any
 
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
+from chassis.deprecation import Deprecation
 from chassis.problems import MEDIA_TYPE, Problem
 from chassis.sse import MEDIA_TYPE as STREAM_TYPE
 
@@ -40,11 +41,13 @@ def _complete(document: dict[str, Any], app: FastAPI) -> None:
     problem = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
     schemas.update(problem.pop("$defs", {}))
     schemas["Problem"] = problem
-    rules = _idempotency_rules(app)
+    endpoints = _endpoints(app)
     for operations in document.get("paths", {}).values():
         for method, operation in operations.items():
+            endpoint = endpoints.get(operation.get("operationId", ""))
             _complete_operation(operation)
-            rule = rules.get(operation.get("operationId", ""), "accepted")
+            operation.update(_deprecation(endpoint))
+            rule = getattr(endpoint, "__idempotency__", "accepted")
             if method == "post" and rule != "ignored":
                 operation.setdefault("parameters", []).append(_idempotency_key(operation, rule))
 
@@ -71,13 +74,19 @@ def _complete_operation(operation: dict[str, Any]) -> None:
         stream["schema"] = {"type": "string", "contentMediaType": STREAM_TYPE, "contentSchema": model}
 
 
-def _idempotency_rules(app: FastAPI) -> dict[str, str]:
-    found: dict[str, str] = {}
+def _deprecation(endpoint: Any) -> dict[str, Any]:
+    found: Deprecation | None = getattr(endpoint, "__deprecation__", None)
+    return {} if found is None else found.describe()
+
+
+def _endpoints(app: FastAPI) -> dict[str, Any]:
+    """The endpoints by their operation's id."""
+    found: dict[str, Any] = {}
 
     def walk(routes: Any) -> None:
         for route in routes:
             if isinstance(route, APIRoute):
-                found[route.operation_id or ""] = getattr(route.endpoint, "__idempotency__", "accepted")
+                found[route.operation_id or ""] = route.endpoint
             elif hasattr(route, "routes"):
                 walk(route.routes)
             elif hasattr(route, "original_router"):

@@ -136,6 +136,8 @@ class Gateway:
         operation = None if operations is None else operations.get(method)
         if operation is None and operations is not None and method == "HEAD":
             operation = operations.get("GET")
+        if operation is not None:
+            inbound.extra += operation.notice
         status = 0
         self._in_flight += 1
         try:
@@ -203,7 +205,7 @@ class Gateway:
         target = found.group(1)
         path = target.partition(b"?")[0]
         operation = (self.table.find(path) or {}).get("GET")
-        if operation is None:
+        if operation is None or operation.notice.pairs:
             return None
         return Line(target, path, operation, TALLY.row("gateway", "GET", operation.path))
 

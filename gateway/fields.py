@@ -11,5 +11,9 @@ class Fields:
         self.lines = b"".join([b"%b: %b\r\n" % pair for pair in pairs])
         """As bytes of a head, each with its line's end."""
 
+    def __add__(self, more: "Fields") -> "Fields":
+        """Both, in this order."""
+        return Fields(*self.pairs, *more.pairs) if more.pairs else self
+
 
 NO_FIELDS = Fields()

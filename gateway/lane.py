@@ -172,6 +172,7 @@ class LaneProtocol(EdgeProtocol):
         """Send it, if nothing stands in the way."""
         gateway, operation, body = self.gateway, exchange.operation, bytes(exchange.body)
         inbound, now = gateway.edge.read(exchange.scope), monotonic()
+        inbound.extra += operation.notice
         if inbound.fault is not None or (body and len(body) > min(BODY_BYTES, gateway.settings.max_body_bytes)):
             return False
         ticket = gateway.ticket(inbound, operation, now)
@@ -186,7 +187,8 @@ class LaneProtocol(EdgeProtocol):
             gateway.turn_back(connection)
             return False
         exchange.send(inbound, connection, head + body)
-        self._sent, self._ticket = exchange, ticket
+        if not operation.notice.pairs:  # the next request of its shape may be for a route that has nothing to say
+            self._sent, self._ticket = exchange, ticket
         return True
 
     def hand_over(self, exchange: Exchange, *, admitted: bool = False) -> None:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from chassis.deprecation import Deprecation
 from chassis.problems import MEDIA_TYPE
 from gateway.table import METHODS
 
@@ -32,8 +33,8 @@ def merge(documents: Mapping[str, Document], *, version: str = "1") -> Document:
 
     Each operation carries `x-service`. A component that two services define differently gets the service's name as
     its prefix in both.
-    Raises: ValueError when two services claim one operation or operation id, an operation has none, or security
-    schemes differ.
+    Raises: ValueError when two services claim one operation or operation id, an operation has none, security
+    schemes differ, or a deprecated operation leads nowhere.
     """
     documents = {service: copy.deepcopy(document) for service, document in documents.items()}
     _separate_components(documents)
@@ -53,6 +54,7 @@ def merge(documents: Mapping[str, Document], *, version: str = "1") -> Document:
     for service, document in documents.items():
         _take_paths(merged, service, document)
         _take_components(merged, service, document)
+    _check_deprecations(merged)
     _take_tags(merged, documents)
     for schema in merged["components"].get("schemas", {}).values():
         _restore_nulls(schema)
@@ -171,6 +173,17 @@ def _take_paths(merged: Document, service: str, document: Document) -> None:
         operation.setdefault("tags", [service])
         _complete_responses(merged, path, operation)
         taken[method] = operation
+
+
+def _check_deprecations(merged: Document) -> None:
+    for path, method, operation in _operations(merged):
+        try:
+            found = Deprecation.of(operation)
+        except ValueError as error:
+            raise ValueError(f"{method} {path}: {error}") from error
+        successor = None if found is None else found.successor
+        if successor is not None and successor.startswith("/") and successor not in merged["paths"]:
+            raise ValueError(f"{method} {path}: its successor {successor} is no path of this document")
 
 
 def _operations(document: Document) -> Iterator[tuple[str, str, Document]]:

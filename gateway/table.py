@@ -5,6 +5,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from gateway.fields import NO_FIELDS, Fields
+from gateway.notices import notice_of
+
 METHODS = ("get", "put", "post", "delete", "patch", "options", "head")
 _KEPT_PATHS = 10_000
 _PARAMETER = re.compile(r"\{[^{}/]+\}")
@@ -26,6 +29,9 @@ class Operation:
 
     is_stream: bool = False
     """Its answer lasts as long as its reader likes."""
+
+    notice: Fields = NO_FIELDS
+    """What its answers say when it is deprecated."""
 
 
 @dataclass(slots=True)
@@ -116,7 +122,10 @@ def allowed(operations: Mapping[str, Operation]) -> str:
 
 
 def operations_of(document: Mapping[str, Any]) -> list[Operation]:
-    """The operations of a merged document. Raises: ValueError when one does not name its service."""
+    """The operations of a merged document.
+
+    Raises: ValueError when one does not name its service, or is deprecated without saying since when.
+    """
     found = []
     for path, item in document["paths"].items():
         for method in METHODS:
@@ -130,7 +139,15 @@ def operations_of(document: Mapping[str, Any]) -> list[Operation]:
             needs_token = bool(schemes) and {} not in schemes  # {}: a token may come, or none
             ignores_token = not needs_token and path.split("/")[2:3] == ["sessions"]
             found.append(
-                Operation(service, method.upper(), path, needs_token, ignores_token, is_stream=_is_stream(described))
+                Operation(
+                    service,
+                    method.upper(),
+                    path,
+                    needs_token,
+                    ignores_token,
+                    is_stream=_is_stream(described),
+                    notice=notice_of(described),
+                )
             )
     return found
 

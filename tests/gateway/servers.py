@@ -136,7 +136,13 @@ DOCUMENT = document(
 
 @asynccontextmanager
 async def gateway_before(
-    upstream_port: int, mint: TokenMint, *, identity_port: int | None = None, warm: bool = True, **settings: Any
+    upstream_port: int,
+    mint: TokenMint,
+    *,
+    identity_port: int | None = None,
+    warm: bool = True,
+    described: bytes = DOCUMENT,
+    **settings: Any,
 ) -> AsyncIterator["Client"]:
     """The gateway as it is really served, in front of an upstream; a client of it."""
     url = f"http://127.0.0.1:{upstream_port}"
@@ -148,7 +154,7 @@ async def gateway_before(
         "access_log": False,
     }
     made: GatewaySettings = GatewaySettings(**{**chosen, **settings})
-    app: Gateway = create_gateway(made, document=DOCUMENT, token_source=mint)
+    app: Gateway = create_gateway(made, document=described, token_source=mint)
 
     async with served(
         app, http=protocol_of(app), proxy_headers=False, server_header=False, timeout_keep_alive=75
