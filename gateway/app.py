@@ -29,11 +29,11 @@ from gateway.edge import Edge, Inbound
 from gateway.errors import ClientGone, MethodNotAllowed
 from gateway.guard import Guard, Ticket
 from gateway.lane import ADMITTED
-from gateway.limits import RateLimiter
 from gateway.prepared import REQUEST_LINE, Line
 from gateway.proxy import Proxy
 from gateway.routes import Readiness, build_surface
 from gateway.settings import GatewaySettings
+from gateway.shared_limits import limiters_of
 from gateway.table import Operation, RouteTable, allowed, operations_of
 
 DOCUMENT = Path(__file__).with_name("openapi.json")
@@ -54,8 +54,7 @@ class Gateway:
         """Where request lines lead; None for what the parser has to look at."""
 
         self.edge = Edge(settings)
-        self._tokens = RateLimiter(settings.rate_limit)
-        self._addresses = RateLimiter(settings.address_rate_limit or settings.rate_limit)
+        self._tokens, self._addresses, self._lender = limiters_of(settings)
         self._in_flight = 0
         self._default_headers: list[tuple[bytes, bytes]] = []
         self._default_fields = b""
@@ -97,6 +96,9 @@ class Gateway:
             await authenticator.start()
             stack.push_async_callback(authenticator.stop)
             stack.callback(self._access.flush)
+            if self._lender is not None:
+                stack.push_async_callback(self._lender.close)
+                await self._lender.start()
             self._guard = Guard(
                 authenticator,
                 tokens=self._tokens,

