@@ -21,6 +21,7 @@ VIOLATIONS = {
     "web3 only under chassis/chain": ("services/rewards/chain.py", "import web3"),
     "httpx only in chassis/http.py": ("gateway/app.py", "import httpx"),
     "aiokafka only in chassis/bus_kafka": ("chassis/bus_sql.py", "import aiokafka"),
+    "redis only in gateway/limit_server.py": ("gateway/shared_limits.py", "import redis.asyncio"),
 }
 
 
