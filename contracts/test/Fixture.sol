@@ -60,10 +60,10 @@ abstract contract Fixture {
         calls = new BTRSTGovernor.Call[](8);
         calls[0] = BTRSTGovernor.Call(address(parameters), NetworkParameters.setParameters.selector);
         calls[1] = BTRSTGovernor.Call(address(parameters), NetworkParameters.approveGrant.selector);
-        calls[2] = BTRSTGovernor.Call(address(minter), RewardsMinter.setLimits.selector);
-        calls[3] = BTRSTGovernor.Call(address(minter), RewardsMinter.unpause.selector);
-        calls[4] = BTRSTGovernor.Call(address(minter), RewardsMinter.setSigner.selector);
-        calls[5] = BTRSTGovernor.Call(address(minter), RewardsMinter.setGuardian.selector);
+        calls[2] = BTRSTGovernor.Call(address(minter), minter.setLimits.selector);
+        calls[3] = BTRSTGovernor.Call(address(minter), minter.unpause.selector);
+        calls[4] = BTRSTGovernor.Call(address(minter), minter.setSigner.selector);
+        calls[5] = BTRSTGovernor.Call(address(minter), minter.setGuardian.selector);
         calls[6] = BTRSTGovernor.Call(address(token), BTRST.appointLocker.selector);
         calls[7] = BTRSTGovernor.Call(address(0), BTRSTGovernor.setSubmitter.selector);
     }

@@ -6,7 +6,7 @@ import {IAccessControl} from "@openzeppelin/contracts/access/IAccessControl.sol"
 import {BTRST} from "../src/BTRST.sol";
 import {BTRSTGovernor} from "../src/Governor.sol";
 import {NetworkParameters} from "../src/NetworkParameters.sol";
-import {RewardsMinter} from "../src/RewardsMinter.sol";
+import {SettlementBase} from "../src/SettlementBase.sol";
 import {Fixture} from "./Fixture.sol";
 import {vm} from "./Vm.sol";
 
@@ -109,18 +109,18 @@ contract GovernorTest is Fixture {
         aim(address(parameters), abi.encodeCall(NetworkParameters.approveGrant, ("grant", "member", 5e18)));
         pass("grant");
         vm.assertTrue(parameters.grantApproved("grant"));
-        aim(address(minter), abi.encodeCall(RewardsMinter.setLimits, (5e18, 1)));
+        aim(address(minter), abi.encodeCall(SettlementBase.setLimits, (5e18, 1)));
         pass("limits");
         vm.assertEq(minter.capacityWei(), 5e18);
         vm.prank(guardian);
         minter.pause(uint48(block.timestamp + 10 days));
-        aim(address(minter), abi.encodeCall(RewardsMinter.unpause, ()));
+        aim(address(minter), abi.encodeCall(SettlementBase.unpause, ()));
         pass("unpause");
         vm.assertEq(minter.pausedUntil(), 0);
-        aim(address(minter), abi.encodeCall(RewardsMinter.setSigner, (alice)));
+        aim(address(minter), abi.encodeCall(SettlementBase.setSigner, (alice)));
         pass("signer");
         vm.assertEq(minter.signer(), alice);
-        aim(address(minter), abi.encodeCall(RewardsMinter.setGuardian, (alice)));
+        aim(address(minter), abi.encodeCall(SettlementBase.setGuardian, (alice)));
         pass("guardian");
         vm.assertEq(minter.guardian(), alice);
         aim(address(token), abi.encodeCall(BTRST.appointLocker, (bob)));

@@ -3,87 +3,49 @@ pragma solidity 0.8.37;
 
 import {BTRST} from "../src/BTRST.sol";
 import {RewardsMinter} from "../src/RewardsMinter.sol";
+import {SettlementBase} from "../src/SettlementBase.sol";
 import {Fixture} from "./Fixture.sol";
+import {SettlementActor, SettlementInvariants} from "./SettlementActor.sol";
 import {vm} from "./Vm.sol";
 
-/// @dev Does anything members, signer, guardian, locker and timelock can do, and keeps its own books.
-contract Actor {
-    uint256 public constant PEOPLE = 5;
-
-    uint256 public settledWei;
-    uint256 public settledRewards;
-    uint256 public settlements;
-    uint256 public allowedWei;
-    bool public wronglyAccepted;
-    mapping(address account => uint256) public balances;
+/// @dev Beside settling: what members and the locker can do with the token.
+contract Actor is SettlementActor {
     mapping(address account => uint256) public held;
 
     BTRST private immutable token;
-    RewardsMinter private immutable minter;
-    address private immutable signer;
-    address private immutable guardian;
-    address private immutable timelock;
-    uint256 private immutable start;
 
-    constructor(BTRST token_, RewardsMinter minter_, address signer_, address guardian_, address timelock_) {
-        (token, minter, signer, guardian, timelock) = (token_, minter_, signer_, guardian_, timelock_);
-        start = block.timestamp;
-        allowedWei = minter_.capacityWei();
+    constructor(BTRST token_, RewardsMinter minter_, address signer_, address guardian_, address timelock_)
+        SettlementActor(minter_, token_, signer_, guardian_, timelock_)
+    {
+        token = token_;
     }
 
-    function person(uint256 seed) public pure returns (address) {
-        return address(uint160(0xACC0 + seed % PEOPLE));
+    function payableWei() public view override returns (uint256) {
+        return token.cap() - token.totalSupply();
     }
 
-    /// @dev A run of `count` rewards in `count` or fewer words, sometimes too many, sometimes unmerged.
-    function settle(uint256 seed, uint8 count, uint8 wordCount, uint96 amount) external {
-        seed %= 1 << 128; // room for the sums below
-        count = 1 + count % 12;
-        wordCount = uint8(1 + wordCount % (count < 6 ? count : 6));
-        bytes32[] memory packed = new bytes32[](wordCount);
-        uint256 sum = 0;
-        for (uint256 i = 0; i < wordCount; ++i) {
-            // The draws differ in size by far, so that the bucket sometimes runs dry.
-            uint256 wei_ = 1 + amount % (seed % 4 == 0 ? 300_000e18 : 2_000e18);
-            packed[i] = bytes32((uint256(uint160(person(seed + i))) << 96) | wei_);
-            sum += wei_;
+    function trespassFurther(address who, uint96 amount) internal override {
+        bytes32 minterRole = token.MINTER_ROLE();
+        bytes32 lockerRole = token.LOCKER_ROLE();
+        bytes[6] memory calls = [
+            abi.encodeCall(BTRST.mintPacked, (oneWord(amount))),
+            abi.encodeCall(BTRST.appointLocker, (who)),
+            abi.encodeCall(BTRST.lock, (person(0), 0)),
+            abi.encodeCall(BTRST.seize, (person(0), who, 0)),
+            abi.encodeCall(token.grantRole, (minterRole, who)),
+            abi.encodeCall(token.revokeRole, (lockerRole, address(this)))
+        ];
+        for (uint256 i = 0; i < calls.length; ++i) {
+            attempt(who, address(token), calls[i]);
         }
-        uint256 available = minter.availableWei();
-        bool paused = block.timestamp < minter.pausedUntil();
-        uint64 next = minter.nextId();
-        vm.prank(signer);
-        try minter.settle(next, new bytes(16 * uint256(count)), bytes32(seed), packed) {
-            if (sum > available || paused) wronglyAccepted = true;
-            settledWei += sum;
-            settledRewards += count;
-            ++settlements;
-            for (uint256 i = 0; i < wordCount; ++i) {
-                balances[person(seed + i)] += uint96(uint256(packed[i]));
-            }
-        } catch {
-            if (sum <= available && !paused && token.totalSupply() + sum <= token.cap()) {
-                wronglyAccepted = true;
-            }
-        }
-    }
-
-    function settleOutOfTurn(uint64 firstId, uint96 amount) external {
-        if (firstId == minter.nextId()) return;
-        bytes32[] memory packed = new bytes32[](1);
-        packed[0] = bytes32((uint256(uint160(person(0))) << 96) | (1 + amount % 1e18));
-        vm.prank(signer);
-        try minter.settle(firstId, new bytes(16), 0, packed) {
-            wronglyAccepted = true;
-        } catch {}
     }
 
     function mintDirectly(uint256 seed, uint96 amount) external {
-        bytes32[] memory packed = new bytes32[](1);
-        packed[0] = bytes32((uint256(uint160(person(seed))) << 96) | (1 + amount % 1e18));
-        vm.prank(seed % 2 == 0 ? timelock : signer);
-        try token.mintPacked(packed) {
-            wronglyAccepted = true;
-        } catch {}
+        attempt(
+            seed % 2 == 0 ? timelock : signer,
+            address(token),
+            abi.encodeCall(BTRST.mintPacked, (oneWord(amount)))
+        );
     }
 
     function move(uint256 seed, uint256 amount) external {
@@ -136,27 +98,9 @@ contract Actor {
         vm.prank(person(seed));
         token.delegate(seed % 3 == 0 ? address(0) : person(seed / 7));
     }
-
-    function pause(uint32 length) external {
-        uint48 until = uint48(block.timestamp + 1 + length % 2 days);
-        if (until <= minter.pausedUntil()) return;
-        vm.prank(guardian);
-        minter.pause(until);
-    }
-
-    function unpause() external {
-        vm.prank(timelock);
-        minter.unpause();
-    }
-
-    function wait(uint32 time) external {
-        uint256 elapsed = time % 1 days;
-        allowedWei += elapsed * minter.refillWeiPerSecond();
-        vm.warp(block.timestamp + elapsed);
-    }
 }
 
-contract SupplyInvariants is Fixture {
+contract SupplyInvariants is Fixture, SettlementInvariants {
     Actor private actor;
 
     function setUp() public override {
@@ -165,19 +109,42 @@ contract SupplyInvariants is Fixture {
         appointLocker(address(actor));
     }
 
-    function targetContracts() external view returns (address[] memory list) {
-        list = new address[](1);
-        list[0] = address(actor);
+    function books() internal view override returns (SettlementActor) {
+        return actor;
+    }
+
+    function settlement() internal view override returns (SettlementBase) {
+        return minter;
     }
 
     function test_the_actor_reaches_what_it_is_there_for() external {
         actor.settle(0, 4, 2, 7e18);
         actor.lock(0, 1e18);
         vm.assertEq(actor.settlements(), 1);
+        vm.assertEq(actor.loggedWei(), 3 * (7e18 + 1));
         vm.assertEq(token.locked(actor.person(0)), 1e18);
         actor.wait(1 hours);
         actor.settleOutOfTurn(1, 1);
+        actor.trespass(1, 1);
+        actor.setLimits(1, 1);
         vm.assertEq(actor.settledRewards(), 5);
+        vm.assertFalse(actor.wronglyAccepted());
+    }
+
+    function invariant_the_deployer_has_no_role() external view {
+        address deployer = address(this);
+        bytes32[3] memory ofToken = [bytes32(0), token.MINTER_ROLE(), token.LOCKER_ROLE()];
+        for (uint256 i = 0; i < 3; ++i) {
+            vm.assertFalse(token.hasRole(ofToken[i], deployer));
+        }
+        bytes32[4] memory ofTimelock =
+            [bytes32(0), timelock.PROPOSER_ROLE(), timelock.EXECUTOR_ROLE(), timelock.CANCELLER_ROLE()];
+        for (uint256 i = 0; i < 4; ++i) {
+            vm.assertFalse(timelock.hasRole(ofTimelock[i], deployer));
+        }
+        vm.assertTrue(minter.signer() != deployer && minter.guardian() != deployer);
+        vm.assertTrue(minter.timelock() != deployer && parameters.timelock() != deployer);
+        vm.assertTrue(token.treasury() != deployer && governor.submitter() != deployer);
     }
 
     function invariant_supply_is_genesis_and_what_was_settled() external view {
@@ -199,15 +166,6 @@ contract SupplyInvariants is Fixture {
         vm.assertEq(sum, token.totalSupply(), "sum of balances");
     }
 
-    function invariant_ids_have_no_gap() external view {
-        vm.assertEq(minter.nextId(), 1 + actor.settledRewards(), "next id");
-    }
-
-    function invariant_no_more_is_minted_than_the_bucket_lets_through() external view {
-        vm.assertLe(actor.settledWei(), actor.allowedWei(), "rate");
-        vm.assertLe(minter.availableWei(), minter.capacityWei(), "bucket");
-    }
-
     function invariant_each_vote_is_delegated_once_and_the_treasurys_never_moves() external view {
         uint256 delegated = 0;
         uint256 votes = 0;
@@ -218,9 +176,5 @@ contract SupplyInvariants is Fixture {
         }
         vm.assertEq(votes, delegated, "votes");
         vm.assertEq(token.getVotes(token.NON_VOTING()), token.GENESIS_SUPPLY(), "treasury votes");
-    }
-
-    function invariant_nothing_forbidden_was_accepted_and_nothing_allowed_refused() external view {
-        vm.assertFalse(actor.wronglyAccepted());
     }
 }
