@@ -6,7 +6,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Collection, Mapping
 
-from chassis.bus import BusUnavailable, Delivery, Positions, StartPositions, TopicPartition
+from chassis.bus import BusUnavailable, Delivery, Fenced, Positions, StartPositions, TopicPartition
 from chassis.telemetry import log
 
 POLL_SECONDS = 0.1
@@ -46,6 +46,8 @@ class LogMember(ABC):
         self.generations: dict[TopicPartition, int] = {}
         self._start = start or self._committed
         self._next: dict[TopicPartition, int] = {}
+        self._untold: dict[TopicPartition, int] = {}
+        """Where it began, as long as the group's commits may say otherwise."""
         self._claim_at = 0.0
         self._heart: asyncio.Task[None] | None = None
 
@@ -68,6 +70,10 @@ class LogMember(ABC):
     @abstractmethod
     async def _committed(self, partitions: Collection[TopicPartition]) -> Positions:
         """Where the group last committed."""
+
+    @abstractmethod
+    async def commit(self, positions: Mapping[TopicPartition, int]) -> None:
+        """See `Member.commit`."""
 
     @abstractmethod
     async def _leave(self) -> None:
@@ -110,6 +116,21 @@ class LogMember(ABC):
         self._next = {at: starts.get(at, self._next.get(at, 0)) for at in held}
         self.generations = held
         self._claim_at = time.monotonic() + self.lease_seconds / 5
+        self._untold = {
+            at: position for at, position in {**self._untold, **starts}.items() if self._next.get(at) == position
+        }
+        await self._tell_where()
+
+    async def _tell_where(self) -> None:
+        """Commit where it begins, where the group's last commit says otherwise: whoever held the partition before may
+        have ended between handling events and committing them, and if none comes after, nobody else would do it."""
+        if not self._untold:
+            return
+        with contextlib.suppress(Fenced, BusUnavailable):  # the next look at the claims tries again
+            known = await self._committed(self._untold)
+            if differing := {at: position for at, position in self._untold.items() if known.get(at, 0) != position}:
+                await self.commit(differing)
+            self._untold = {}
 
     async def _starts(self, gained: Collection[TopicPartition]) -> dict[TopicPartition, int]:
         """Where to begin. A position beyond the end was made on another log: then everything is new again."""

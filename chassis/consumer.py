@@ -116,6 +116,8 @@ class Consumer:
         self._watchdog = Watchdog(bus, subscriptions.topics(), stall_seconds, self._report_lag)
         self._stopping = asyncio.Event()
         self._reassigned = False
+        self._untold: dict[TopicPartition, int] = {}
+        """Positions that are stored and not committed yet."""
 
     def _report_lag(self, topic: str, events: int) -> None:
         LAG.labels(self.group, topic).set(events)
@@ -161,6 +163,7 @@ class Consumer:
         async with self._database.unit_of_work() as session:
             known = await inbox.load_positions(session, self.group, {at.topic for at in partitions})
         self._reassigned = True
+        self._untold = {}  # the member tells where it begins
         starts = {at: known.get(at, 0) for at in partitions}
         self._watchdog.reached.update(starts)
         return starts
@@ -175,13 +178,25 @@ class Consumer:
             await wait_for(self._stopping, pause_seconds(3))
             return
         if not batch:
+            await self._tell(member)
             return
         with contextlib.suppress(_Stopping):
             reached = await self._handle(batch)
             self._watchdog.moved(reached)
             failpoint("p4")
-            with contextlib.suppress(Fenced, BusUnavailable):  # only those who watch the lag need it
-                await member.commit(reached)
+            self._untold.update(reached)
+            await self._tell(member)
+
+    async def _tell(self, member: Member) -> None:
+        """Commit what is not committed yet. Only those who watch the lag need it, so it may fail: the next turn tries
+        again, also when no more events come."""
+        if not self._untold:
+            return
+        held = member.assignment()
+        self._untold = {at: position for at, position in self._untold.items() if at in held}
+        with contextlib.suppress(Fenced, BusUnavailable):
+            await member.commit(self._untold)
+            self._untold = {}
 
     async def _handle(self, batch: Sequence[Delivery]) -> Positions:
         """Handle every delivery of the batch, one way or another; the positions after it."""

@@ -179,10 +179,11 @@ class KafkaMember:
         self._moved_at = time.monotonic()
 
     async def _mark(self, positions: Positions) -> bool:
-        """Commit where the group begins in partitions that it never committed in; False when they are being moved.
+        """Commit where the group begins in partitions whose commit says otherwise; False when they are being moved.
 
         That the group has no commit then says that the topic was made anew, and never that commits of what was handled
-        have failed so far: those may fail, these must not. Raises: BusUnavailable.
+        have failed so far: those may fail, these must not. And a commit that a member owed when it ended is made good,
+        even if nothing comes after. Raises: BusUnavailable.
         """
         if not positions:
             return True
@@ -197,7 +198,7 @@ class KafkaMember:
         return True
 
     async def _starts(self, held: Collection[TopicPartition]) -> tuple[Positions, Positions]:
-        """Where to begin in each partition, and those of them that the group has no commit for."""
+        """Where to begin in each partition, and those of them whose commit says otherwise, or that have none."""
         topics = {at.topic for at in held}
         wanted = await self._start(held)
         logs = Logs(
@@ -206,7 +207,7 @@ class KafkaMember:
             committed=await self._cluster.committed(self.group, topics),
         )
         starts = starts_of(self.group, held, wanted, logs)
-        return starts, {at: position for at, position in starts.items() if at not in logs.committed}
+        return starts, {at: position for at, position in starts.items() if logs.committed.get(at) != position}
 
     async def _committed(self, _partitions: Collection[TopicPartition]) -> Positions:
         return await self._cluster.committed(self.group, self.topics)

@@ -157,7 +157,15 @@ def _batches(producer: Any, lanes: Lanes) -> dict[TopicPartition, Any]:
 
 async def _send(producer: Any, at: TopicPartition, batch: Any) -> None:
     """Raises: whatever Kafka says of this batch."""
-    await (await producer.send_batch(batch, at.topic, partition=at.partition))
+    while True:
+        try:
+            acknowledged = await producer.send_batch(batch, at.topic, partition=at.partition)
+            break
+        except errors.KafkaTimeoutError:
+            # It was not queued. While others write to the partition, aiokafka takes the whole wait so far off its
+            # patience at each of their batches; how long we go on trying is up to whoever calls.
+            log.debug("kafka_partition_busy", topic=at.topic, partition=at.partition)
+    await acknowledged
 
 
 async def _end(producer: Any) -> None:

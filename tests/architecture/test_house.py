@@ -97,7 +97,8 @@ def test_only_one_place_commits() -> None:
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "commit"
         if "consumer" not in ast.unparse(node.func.value) and "member" not in ast.unparse(node.func.value)
     }
-    assert committing - {"chassis/migrations.py"} == {"chassis/db.py"}
+    positions_only = {"chassis/bus_group.py"}  # a member commits its own positions there
+    assert committing - {"chassis/migrations.py"} - positions_only == {"chassis/db.py"}
 
 
 @pytest.mark.unit

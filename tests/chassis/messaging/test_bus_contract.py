@@ -130,6 +130,26 @@ async def test_start_positions_rule_over_what_was_committed(bus: Bus) -> None:
     await second.close()
 
 
+@pytest.mark.parametrize("seen", [10, 30])
+async def test_who_goes_on_where_nobody_committed_says_so(bus: Bus, seen: int) -> None:
+    """A member that ends between storing and committing leaves no lag behind, though nothing comes after."""
+    await bus.publish([record(str(n), str(n)) for n in range(30)])
+    first = await bus.consume("g", [TOPIC])
+    stored = positions_after(await drain(first, count=30))
+    committed = {at: min(position, seen // 10) for at, position in stored.items()}
+    await first.commit(committed)
+    await first.close()
+
+    async def start(_partitions: Any) -> dict[TopicPartition, int]:
+        return stored
+
+    second = await bus.consume("g", [TOPIC], start)
+    async with asyncio.timeout(10):
+        while await bus.committed("g", [TOPIC]) != stored:
+            assert not await second.fetch(max_records=100, timeout_seconds=0.1)
+    await second.close()
+
+
 async def test_a_position_beyond_the_end_reads_from_the_beginning(bus: Bus) -> None:
     await bus.publish([record(str(n), str(n)) for n in range(30)])
 

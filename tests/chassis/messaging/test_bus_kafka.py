@@ -1,6 +1,7 @@
 """What only Kafka has: producers and consumers that break and are replaced, hand-overs, topics by configuration."""
 
 import asyncio
+import dataclasses
 import time
 from collections.abc import AsyncIterator, Collection
 from dataclasses import replace
@@ -97,6 +98,14 @@ class TestPublisher:
         assert sent == 2, "it went on with the next batch"
         found = [delivery.record.value for delivery in await read_all(kafka_bus, TOPIC)]
         assert found == [record.value for record in records]
+
+    async def test_many_writers_to_one_partition_wait_for_each_other(self, kafka_bootstrap: str) -> None:
+        """aiokafka alone gives up here: a second of patience is used up by 200 waits that overlap."""
+        hasty = dataclasses.replace(FAST, request_seconds=1.0, publish_seconds=60.0)
+        async with private_kafka(kafka_bootstrap, timing=hasty) as bus:
+            await bus.create_topics([TOPIC])
+            await asyncio.gather(*(bus.publish([record]) for record in numbered("a", 200)))
+            assert len(await read_all(bus, TOPIC)) == 200
 
     async def test_many_large_records_go_in_waves(self, kafka_bus: PrivateKafka) -> None:
         value = bytes(4 * 2**20 - 10)
