@@ -4,12 +4,13 @@ import json
 from collections.abc import Sequence
 from contextlib import suppress
 from http import HTTPStatus
+from math import ceil
 
 from starlette.types import Message, Send
 
 from chassis.errors import DomainError, Unavailable
 from chassis.problems import MEDIA_TYPE, problem
-from chassis.upstreams import UpstreamError, UpstreamTimeout, UpstreamUnreachable
+from chassis.upstreams import UpstreamError, UpstreamOpen, UpstreamTimeout, UpstreamUnreachable
 from chassis.upstreams.messages import WRITTEN_HERE
 from gateway.edge import Inbound
 from gateway.fields import Fields
@@ -115,6 +116,11 @@ def as_problem(status: int) -> DomainError:
 
 def unavailable(service: str, error: UpstreamError, *, repeatable: bool) -> Unavailable:
     """What the client is told when the exchange with a service failed."""
+    if isinstance(error, UpstreamOpen):
+        headers = {"Retry-After": f"{max(1, ceil(error.seconds))}"}
+        return Unavailable(
+            f"The {service} service has not answered for a while", code="upstream_unavailable", headers=headers
+        )
     if isinstance(error, UpstreamUnreachable):
         return Unavailable(f"The {service} service cannot be reached", code="upstream_unavailable")
     code = "upstream_timeout" if isinstance(error, UpstreamTimeout) else "upstream_broken"

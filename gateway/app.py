@@ -24,6 +24,7 @@ from chassis.upstreams import PoolLimits, UpstreamPool
 from chassis.upstreams.connection import Connection
 from gateway.access_log import AccessLog
 from gateway.answers import returned_headers, send_problem, with_extra
+from gateway.circuits import Circuits
 from gateway.cors import is_preflight, methods_of
 from gateway.edge import Edge, Inbound
 from gateway.errors import ClientGone, MethodNotAllowed
@@ -86,7 +87,9 @@ class Gateway:
         )
         async with AsyncExitStack() as stack:
             stack.push_async_callback(asyncio.to_thread, send_spans)
-            pool, streams = UpstreamPool(limits), UpstreamPool(_for_streams(limits, settings))
+            circuits = Circuits(settings)
+            pool = UpstreamPool(limits, circuits.of)
+            streams = UpstreamPool(_for_streams(limits, settings), circuits.of)
             stack.push_async_callback(pool.close)
             stack.push_async_callback(streams.close)
             stack.callback(asyncio.create_task(self._end_streams(streams)).cancel)
@@ -106,7 +109,7 @@ class Gateway:
                 retry_seconds=settings.retry_seconds,
             )
             self._proxy = Proxy(pool, streams, settings.origins(), settings)
-            self._readiness = Readiness(http, _service_urls(settings), self.lifecycle)
+            self._readiness = Readiness(http, settings.addresses(), self.lifecycle)
             yield
 
     async def _end_streams(self, streams: UpstreamPool) -> None:
@@ -254,15 +257,6 @@ def _check(inbound: Inbound, allow: str | None, operation: Operation | None) -> 
         raise inbound.fault
     if operation is None:
         raise MethodNotAllowed(f"This path takes {allow}", headers={"Allow": allow or ""})
-
-
-def _service_urls(settings: GatewaySettings) -> dict[str, str]:
-    return {
-        "identity": settings.identity_url,
-        "jobs": settings.jobs_url,
-        "rewards": settings.rewards_url,
-        "governance": settings.governance_url,
-    }
 
 
 def create_gateway(

@@ -1,16 +1,19 @@
 """The data plane: from an admitted request to the service's answer, streaming both ways."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
+from time import monotonic
 
 from starlette.types import Receive, Send
 
 from chassis.errors import DomainError, TooManyRequests
 from chassis.upstreams import (
     Origin,
+    Upstream,
     UpstreamBroken,
     UpstreamBusy,
     UpstreamError,
+    UpstreamOpen,
     UpstreamPool,
     UpstreamRequest,
     UpstreamResponse,
@@ -34,13 +37,16 @@ class Proxy:
     """Sends requests to the services that own their operations."""
 
     def __init__(
-        self, pool: UpstreamPool, streams: UpstreamPool, origins: dict[str, Origin], settings: GatewaySettings
+        self,
+        pool: UpstreamPool,
+        streams: UpstreamPool,
+        origins: Mapping[str, Sequence[Origin]],
+        settings: GatewaySettings,
     ) -> None:
         self._pool = pool
         self._streams = streams
-        self._origins = origins
-        self._lanes = {service: pool.lane(origin) for service, origin in origins.items()}
-        self._stream_lanes = {service: streams.lane(origin) for service, origin in origins.items()}
+        self._upstreams = _upstreams(pool, origins)
+        self._stream_upstreams = _upstreams(streams, origins)
         self._settings = settings
 
     async def forward(self, inbound: Inbound, operation: Operation, receive: Receive, send: Send) -> int:
@@ -64,7 +70,7 @@ class Proxy:
         )
         with _Watch(receive, body) as watch:
             try:
-                answer = await self._send(self._pool_of(operation), self._origins[operation.service], request)
+                answer = await self._send(operation, request)
                 try:
                     return await _relay(inbound, answer, send)
                 finally:
@@ -80,29 +86,44 @@ class Proxy:
 
     def idle_connection(self, operation: Operation, now: float) -> Connection | None:
         """A connection to the operation's service that can be written to at once. `now` is monotonic."""
-        lanes = self._stream_lanes if operation.is_stream else self._lanes
-        return lanes[operation.service].take(now, careful=operation.method != "GET")
+        upstreams = self._stream_upstreams if operation.is_stream else self._upstreams
+        return upstreams[operation.service].idle_connection(now, careful=operation.method != "GET")
 
-    def _pool_of(self, operation: Operation) -> UpstreamPool:
-        """Streams have connections of their own: however many there are, other requests find one."""
-        return self._streams if operation.is_stream else self._pool
-
-    async def _send(self, pool: UpstreamPool, origin: Origin, request: UpstreamRequest) -> UpstreamResponse:
-        """Send; while the service is away, try again if nothing was sent or sending twice does no harm."""
-        loop = asyncio.get_running_loop()
-        give_up_at = loop.time() + self._settings.retry_seconds
+    async def _send(self, operation: Operation, request: UpstreamRequest) -> UpstreamResponse:
+        """Send; if nothing was sent or sending twice does no harm, try the other addresses, and again while the
+        service is away. A service that was away for longer than a request may wait is not waited for."""
+        # Streams have connections of their own: however many there are, other requests find one.
+        pool = self._streams if operation.is_stream else self._pool
+        upstream = (self._stream_upstreams if operation.is_stream else self._upstreams)[operation.service]
+        give_up_at = monotonic() + self._settings.retry_seconds
         pause = _FIRST_PAUSE_SECONDS
+        tried: set[Origin] = set()
         while True:
+            now, wait = monotonic(), pause
             try:
+                origin = upstream.choose(now, tried, is_safe=request.repeatable)
+                tried.add(origin)
                 return await pool.send(origin, request)
             except UpstreamBusy:
                 raise
-            except (UpstreamUnreachable, UpstreamBroken) as error:
-                again = isinstance(error, UpstreamUnreachable) or request.repeatable
-                if not again or loop.time() + pause > give_up_at:
+            except UpstreamOpen as error:
+                wait = max(pause, error.seconds)
+                if now + wait > give_up_at:
                     raise
-            await asyncio.sleep(pause)
+            except (UpstreamUnreachable, UpstreamBroken) as error:
+                if not (isinstance(error, UpstreamUnreachable) or request.repeatable):
+                    raise
+                if upstream.has_other(tried):
+                    continue
+                if monotonic() + pause > give_up_at:
+                    raise
+            tried.clear()
+            await asyncio.sleep(wait)
             pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
+
+
+def _upstreams(pool: UpstreamPool, origins: Mapping[str, Sequence[Origin]]) -> dict[str, Upstream]:
+    return {service: Upstream(service, [pool.lane(origin) for origin in listed]) for service, listed in origins.items()}
 
 
 def _too_many_streams() -> TooManyRequests:

@@ -1,7 +1,7 @@
 """The gateway's own pages, in FastAPI: the documents, their reader, health, readiness and metrics."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from hashlib import sha256
 from typing import Any
@@ -22,7 +22,7 @@ _CACHE = "public, max-age=60"
 class Readiness:
     """Asks the services whether they are ready, at most twice a second however often it is asked."""
 
-    def __init__(self, http: HttpClient, services: Mapping[str, str], lifecycle: Lifecycle) -> None:
+    def __init__(self, http: HttpClient, services: Mapping[str, Sequence[str]], lifecycle: Lifecycle) -> None:
         self._lifecycle = lifecycle
         self._http = http
         self._services = services
@@ -37,12 +37,17 @@ class Readiness:
         async with self._lock:
             now = asyncio.get_running_loop().time()
             if now - self._checked_at > 0.5:
-                states = await asyncio.gather(*(self._check(url) for url in self._services.values()))
+                states = await asyncio.gather(*(self._check_all(urls) for urls in self._services.values()))
                 self._checks = dict(zip(self._services, states, strict=True))
                 self._checked_at = asyncio.get_running_loop().time()
                 for name, state in self._checks.items():
                     READY.labels("gateway", name).set(state == "ok")
             return self._checks
+
+    async def _check_all(self, urls: Sequence[str]) -> str:
+        """A service is ready when one of its addresses is."""
+        states = await asyncio.gather(*(self._check(url) for url in urls))
+        return "ok" if "ok" in states else states[0]
 
     async def _check(self, url: str) -> str:
         try:

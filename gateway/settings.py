@@ -18,6 +18,14 @@ class GatewaySettings(ServiceSettings):
     model_config = SettingsConfigDict(env_prefix="GATEWAY_", extra="ignore", populate_by_name=True)
 
     port: int = 8080
+
+    identity_urls: str = ""
+    """Several addresses of the service, `http://host:port` each, separated by commas: requests are balanced over them.
+    Empty: the one of `IDENTITY_URL`; likewise for the others."""
+
+    jobs_urls: str = ""
+    rewards_urls: str = ""
+    governance_urls: str = ""
     rate_limit: int = Field(10_000, ge=1)
     """For each token (all tokens of one session count together)."""
 
@@ -67,6 +75,15 @@ class GatewaySettings(ServiceSettings):
     upstream_seconds: float = Field(30.0, gt=0)
     """How long a service may take to begin its answer, and may pause within it."""
 
+    breaker_failures: int = Field(5, ge=1)
+    """An address that fails so many times in a row is left alone for a while."""
+
+    breaker_seconds: float = Field(0.5, gt=0)
+    """For how long at first; twice as long after each attempt that fails."""
+
+    breaker_longest_seconds: float = Field(5.0, gt=0)
+    """No longer than that: so long may a service be back before it is noticed."""
+
     retry_seconds: float = Field(3.0, ge=0)
     """How long a request that can be sent again waits for a service to come back."""
 
@@ -95,11 +112,22 @@ class GatewaySettings(ServiceSettings):
             raise ValueError("redis://host:port or rediss://host:port is expected")
         return value
 
-    def origins(self) -> dict[str, Origin]:
+    def addresses(self) -> dict[str, tuple[str, ...]]:
+        """Service → the URLs it listens at, each once."""
+        return {
+            "identity": _listed(self.identity_urls) or (self.identity_url,),
+            "jobs": _listed(self.jobs_urls) or (self.jobs_url,),
+            "rewards": _listed(self.rewards_urls) or (self.rewards_url,),
+            "governance": _listed(self.governance_urls) or (self.governance_url,),
+        }
+
+    def origins(self) -> dict[str, tuple[Origin, ...]]:
         """Where each service listens. Raises: ValueError for a URL with more than host and port."""
         return {
-            "identity": Origin.parse(self.identity_url),
-            "jobs": Origin.parse(self.jobs_url),
-            "rewards": Origin.parse(self.rewards_url),
-            "governance": Origin.parse(self.governance_url),
+            service: tuple(dict.fromkeys(Origin.parse(url) for url in urls))
+            for service, urls in self.addresses().items()
         }
+
+
+def _listed(urls: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(part.strip() for part in urls.split(",") if part.strip()))

@@ -4,6 +4,8 @@ Bodies stream both ways with back-pressure. The pool writes every request's fram
 `content-length` or `transfer-encoding` never reaches the wire, so a request can be read in one way only.
 """
 
+from chassis.upstreams.balance import Upstream
+from chassis.upstreams.breaker import Breaker, BreakerLimits, CircuitState
 from chassis.upstreams.messages import (
     SAFE_METHODS,
     Origin,
@@ -12,6 +14,7 @@ from chassis.upstreams.messages import (
     UpstreamBusy,
     UpstreamError,
     UpstreamMalformed,
+    UpstreamOpen,
     UpstreamRequest,
     UpstreamTimeout,
     UpstreamUnreachable,
@@ -21,12 +24,17 @@ from chassis.upstreams.response import UpstreamResponse
 
 __all__ = [
     "SAFE_METHODS",
+    "Breaker",
+    "BreakerLimits",
+    "CircuitState",
     "Origin",
     "PoolLimits",
+    "Upstream",
     "UpstreamBroken",
     "UpstreamBusy",
     "UpstreamError",
     "UpstreamMalformed",
+    "UpstreamOpen",
     "UpstreamPool",
     "UpstreamRequest",
     "UpstreamResponse",

@@ -12,6 +12,7 @@ from chassis.upstreams.messages import (
     Origin,
     PoolLimits,
     UpstreamBroken,
+    UpstreamError,
     UpstreamMalformed,
     UpstreamRequest,
     UpstreamTimeout,
@@ -45,6 +46,7 @@ class Connection(asyncio.Protocol):
         self.origin = origin
         self.authority = origin.authority
         self.lane = lane
+        self._breaker = lane.breaker
         self.deadline = _NEVER
         self.idle_since = 0.0
         self.reused = False
@@ -163,6 +165,8 @@ class Connection(asyncio.Protocol):
             whole = read_whole(data)
             if whole is not None and len(data) - len(whole[2]) <= self._limits.max_head_bytes:
                 self._keep_alive = True
+                if self._breaker.failures:
+                    self._breaker.succeeded()
                 self._finish()
                 response.put_whole(*whole)
                 return
@@ -235,6 +239,8 @@ class Connection(asyncio.Protocol):
         framed = any(name in (b"content-length", b"transfer-encoding") for name, _ in response.headers)
         self._until_eof = not framed and not self._without_body and status not in (204, 304)
         response.head_done = True
+        if self._breaker.failures:
+            self._breaker.succeeded()
         if self._without_body:  # the parser does not know that the request was a HEAD
             self._parser = httptools.HttpResponseParser(self)
             response.done = True
@@ -277,6 +283,8 @@ class Connection(asyncio.Protocol):
     def _fail(self, error: BaseException) -> None:
         response, self._response = self._response, None
         if response is not None:
+            if _is_failure(error, is_first=not self.reused, has_begun=response.head_done):
+                self._breaker.failed(monotonic())
             response.fail(error)
         self.close()
 
@@ -315,3 +323,10 @@ class Connection(asyncio.Protocol):
         poll = select.poll()
         poll.register(self._transport.get_extra_info("socket").fileno(), select.POLLIN | select.POLLRDHUP)
         return not poll.poll(0)
+
+
+def _is_failure(error: BaseException, *, is_first: bool, has_begun: bool) -> bool:
+    """Whether the breaker should know: see there. What the request's own body raised is the caller's affair."""
+    if isinstance(error, UpstreamBroken):
+        return is_first and not has_begun
+    return isinstance(error, UpstreamError)

@@ -27,6 +27,14 @@ class UpstreamBusy(UpstreamUnreachable):
     """All connections are in use and too many callers wait for one."""
 
 
+class UpstreamOpen(UpstreamUnreachable):
+    """No address of the upstream has answered lately, so nothing was tried. `seconds`: until there may be a chance."""
+
+    def __init__(self, message: str, *, seconds: float) -> None:
+        super().__init__(message)
+        self.seconds = seconds
+
+
 class UpstreamBroken(UpstreamError):
     """The upstream closed the connection before its answer was complete."""
 

@@ -2,8 +2,10 @@
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from time import monotonic
 
+from chassis.upstreams.breaker import Breaker, NeverOpen
 from chassis.upstreams.connection import Connection
 from chassis.upstreams.messages import (
     SAFE_METHODS,
@@ -22,7 +24,9 @@ _SWEEP_SECONDS = 0.1
 class Lane:
     """The connections to one origin: the idle ones (the last used first) and the callers waiting for one."""
 
-    def __init__(self) -> None:
+    def __init__(self, origin: Origin, breaker: Breaker) -> None:
+        self.origin = origin
+        self.breaker = breaker
         self.open = 0
         self.idle: deque[Connection] = deque()
         self.waiting: deque[asyncio.Future[Connection | None]] = deque()
@@ -40,11 +44,20 @@ class Lane:
         return None
 
 
-class UpstreamPool:
-    """Connections to any number of origins. To be used within one event loop."""
+def unwatched(_origin: Origin) -> Breaker:
+    """A breaker that never opens."""
+    return NeverOpen()
 
-    def __init__(self, limits: PoolLimits | None = None) -> None:
+
+class UpstreamPool:
+    """Connections to any number of origins. To be used within one event loop.
+
+    The breakers hear how requests end; whoever sends them asks the breakers first (`balance.Upstream` does).
+    """
+
+    def __init__(self, limits: PoolLimits | None = None, breaker_of: Callable[[Origin], Breaker] = unwatched) -> None:
         self.limits = limits or PoolLimits()
+        self._breaker_of = breaker_of
         self._lanes: dict[Origin, Lane] = {}
         self._connections: set[Connection] = set()
         self._sweeper: asyncio.TimerHandle | None = None
@@ -89,7 +102,10 @@ class UpstreamPool:
 
     def lane(self, origin: Origin) -> Lane:
         """The connections to `origin`."""
-        return self._lanes.setdefault(origin, Lane())
+        found = self._lanes.get(origin)
+        if found is None:
+            found = self._lanes[origin] = Lane(origin, self._breaker_of(origin))
+        return found
 
     # --- handing out ----------------------------------------------------------------------------------------------
 
@@ -116,6 +132,7 @@ class UpstreamPool:
                     lambda: Connection(self, origin, lane), origin.host, origin.port
                 )
         except (OSError, TimeoutError) as error:
+            lane.breaker.failed(monotonic())
             self._free(lane)
             reason = str(error) or "no answer in time"
             raise UpstreamUnreachable(f"cannot connect to {origin.host}:{origin.port}: {reason}") from error
@@ -124,6 +141,7 @@ class UpstreamPool:
             raise
         if connection.lost or self._closed:
             connection.close()
+            lane.breaker.failed(monotonic())
             self._free(lane)
             raise UpstreamUnreachable(f"{origin.host}:{origin.port} closed the connection before it was used")
         self._connections.add(connection)

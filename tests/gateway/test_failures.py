@@ -44,7 +44,7 @@ async def test_a_service_that_comes_back_soon_is_waited_for(
 
 async def test_a_streamed_body_waits_with_its_request(free_port: int, mint: TokenMint) -> None:
     back = Upstream()
-    async with gateway_before(free_port, mint) as client, client.connection() as wire:
+    async with gateway_before(free_port, mint, warm=False) as client, client.connection() as wire:
         wire.writer.write(b"POST /v1/things HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n")
         await asyncio.sleep(0.5)
         wire.writer.write(b"3\r\ndef\r\n0\r\n\r\n")
