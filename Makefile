@@ -36,6 +36,10 @@ e2e: kafka-test-tools ## the story and its faults on the running network
 bench-gateway: test-tools ## CPU a request of the gateway, beside nginx, HAProxy, Fastify and a textbook gateway
 	@$(NODE_PATHS) $(BIN)/python -m tests.load.bench_gateway
 
+.PHONY: soak-gateway
+soak-gateway: test-tools ## ten minutes at half of the gateway's capacity while its upstreams restart (SECONDS=600)
+	@$(NODE_PATHS) $(BIN)/python -m tests.load.soak_gateway --seconds $(or $(SECONDS),600)
+
 .PHONY: bench-events
 bench-events: kafka-test-tools ## how fast events go, beside bare aiokafka and pgbench
 	@$(BIN)/python -m tests.load.bench_events

@@ -33,11 +33,11 @@ http {{
 """
 
 
-def upstream(folder: Path, port: int) -> str:
+def upstream(folder: Path, port: int, name: str = "upstream") -> str:
     """The service: it answers from memory, or from a file with sendfile."""
     return _nginx(
         folder,
-        "upstream",
+        name,
         f"""
     sendfile on;
     tcp_nopush on;

@@ -5,7 +5,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -53,9 +53,9 @@ class Door:
         return found
 
 
-def install() -> None:
+def install(programs: Mapping[str, str] = PROGRAMS) -> None:
     """Install what is missing, from Debian and npm. Raises: PeerMissing."""
-    missing = sorted(package for program, package in PROGRAMS.items() if shutil.which(program, path=_path()) is None)
+    missing = sorted(package for program, package in programs.items() if shutil.which(program, path=_path()) is None)
     if missing:
         command = ["apt-get", "install", "-y", "-qq", "--no-install-recommends", *missing]
         if os.geteuid() != 0 or shutil.which("apt-get") is None:
@@ -98,6 +98,11 @@ class Doors(ExitStack):
         self._start("upstream", port, _nginx(self.folder, "upstream", text), core=LOAD_CORE)
         self.upstream = f"127.0.0.1:{port}"
 
+    def service(self, port: int) -> Door:
+        """Another process of the service, on the core of the load."""
+        text = configs.upstream(self.folder, port, name=f"service-{port}")
+        return self._start("service", port, _nginx(self.folder, f"service-{port}", text), core=LOAD_CORE)
+
     def nginx(self, *, duties: bool) -> Door:
         """nginx as a plain proxy, or with a log, a limit and headers of tracing."""
         name, port = "nginx with duties" if duties else "nginx", free_port()
@@ -117,14 +122,14 @@ class Doors(ExitStack):
         )
         claims = {"iss": "btrst-network", "aud": "btrst-api", "sub": "bench", "exp": 4_000_000_000}
         token = jwt.encode({"alg": "RS256"}, claims, RSAKey.import_key(private), algorithms=["RS256"])
-        command = [_program("haproxy"), "-db", "-f", str(path)]
+        command = [find_program("haproxy"), "-db", "-f", str(path)]
         return self._start("haproxy with JWT", port, command, headers={"Authorization": f"Bearer {token}"})
 
     def fastify(self) -> Door:
         """@fastify/http-proxy, plain."""
         port = free_port()
         more = {"BENCH_UPSTREAM": f"http://{self.upstream}", "BENCH_PORT": str(port), "NODE_ENV": "production"}
-        return self._start("fastify", port, [_program("node"), str(HERE / "fastify" / "server.mjs")], more=more)
+        return self._start("fastify", port, [find_program("node"), str(HERE / "fastify" / "server.mjs")], more=more)
 
     def textbook(self) -> Door:
         """FastAPI and httpx, as tutorials have it."""
@@ -133,12 +138,14 @@ class Doors(ExitStack):
         more = {"BENCH_UPSTREAM": f"http://{self.upstream}"}
         return self._start("textbook", port, [*command, "--log-level", "warning", "--no-access-log"], more=more)
 
-    def ours(self, plane: str) -> Door:
-        """Our gateway with all its duties; `plane` is how it moves data: lane or asgi."""
-        port, url = free_port(), f"http://{self.upstream}"
-        more = {f"{name}_URL": url for name in ("IDENTITY", "JOBS", "REWARDS", "GOVERNANCE")}
+    def ours(self, plane: str, upstreams: Sequence[str] = ()) -> Door:
+        """Our gateway with all its duties; `plane` is how it moves data: lane or asgi. `upstreams` are the service's
+        addresses, if it has several."""
+        port, urls = free_port(), [f"http://{address}" for address in upstreams or [self.upstream]]
+        more = {f"{name}_URL": urls[0] for name in ("IDENTITY", "JOBS", "REWARDS", "GOVERNANCE")}
         more |= {"GATEWAY_PORT": str(port), "GATEWAY_DATA_PLANE": plane, "GATEWAY_RATE_LIMIT": "1000000"}
         more |= {"ENVIRONMENT": "test", "INTERNAL_SECRET": "for-this-run-only-0123456789abcdef"}
+        more["GATEWAY_JOBS_URLS"] = ",".join(urls)
         log = self.enter_context((self.folder / f"access-{plane}.log").open("w"))
         command = [sys.executable, "-m", "tests.load.gateway.ours"]
         door = self._start(f"ours, {plane}", port, command, more=more, wait=False, stderr=log)
@@ -159,7 +166,7 @@ class Doors(ExitStack):
         wait: bool = True,
         stderr: Any = None,
     ) -> Door:
-        pinned = [_program("taskset"), "-c", core, *command]
+        pinned = [find_program("taskset"), "-c", core, *command]
         environment = os.environ | {"PYTHONPATH": str(ROOT)} | dict(more or {})
         process = subprocess.Popen(pinned, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=stderr)
         self.enter_context(_ending(process))
@@ -180,9 +187,12 @@ def _ending(process: subprocess.Popen[Any]) -> Any:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+        if process.stdout is not None:
+            process.stdout.close()
 
 
-def _program(name: str) -> str:
+def find_program(name: str) -> str:
+    """Its path. Raises: PeerMissing."""
     found = shutil.which(name, path=_path())
     if found is None:
         raise PeerMissing(f"{name} is missing: install it")
@@ -192,7 +202,7 @@ def _program(name: str) -> str:
 def _nginx(folder: Path, name: str, text: str) -> list[str]:
     path = folder / f"{name}.conf"
     path.write_text(text)
-    return [_program("nginx"), "-p", str(folder), "-c", str(path), "-e", str(folder / f"{name}.error.log")]
+    return [find_program("nginx"), "-p", str(folder), "-c", str(path), "-e", str(folder / f"{name}.error.log")]
 
 
 def _wait(door: Door) -> None:
