@@ -53,7 +53,7 @@ class Breaker:
         self.state = CircuitState.CLOSED
         self.is_closed = True
         self.failures = 0
-        """In a row."""
+        """In a row; never 0 unless it is closed, so that nobody has to tell of successes while it is 0."""
 
         self._limits = limits
         self._tell = tell
@@ -80,6 +80,8 @@ class Breaker:
 
     def succeeded(self) -> None:
         """The head of an answer has come. When it is open, that was an answer to something sent long before."""
+        if self.state is CircuitState.OPEN:
+            return
         self.failures = 0
         if self.state is CircuitState.HALF_OPEN:
             self._cool_down = self._limits.cool_down_seconds

@@ -109,4 +109,5 @@ def test_while_it_is_not_closed_at_most_one_goes_through_for_each_cool_down(step
         else:
             breaker.failed(now)
         assert breaker.is_closed is (breaker.state is CircuitState.CLOSED)
+        assert breaker.is_closed or breaker.failures, "connections tell of no success while there are no failures"
         assert 0 <= breaker.seconds_left(now) <= LIMITS.longest_seconds

@@ -96,6 +96,38 @@ async def test_an_address_that_fails_is_left_alone_until_a_probe_succeeds(mint: 
         assert [(await client.call("GET", "/v1/things")).status for _ in range(5)] == [200] * 5
 
 
+async def test_a_late_answer_does_not_keep_it_from_closing(mint: TokenMint) -> None:
+    """What was sent before it opened is answered while it is open; the probe's success closes it all the same."""
+    release, broken = asyncio.Event(), True
+
+    def make(server: Scripted) -> Script:
+        async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, number: int) -> None:
+            while True:
+                await server.head(reader)
+                if number == 1:
+                    await release.wait()
+                elif broken:
+                    return
+                writer.write(OK)
+                await writer.drain()
+
+        return script
+
+    async with scripted(make) as server, gateway_before(server.port, mint, warm=False, **HASTY) as client:
+        state = f'btrst_gateway_circuit_state{{address="127.0.0.1:{server.port}",service="identity"}}'
+        early = asyncio.create_task(client.call("GET", "/v1/things"))
+        await eventually(lambda: _more_than([1] * server.connections, 0))
+        for _ in range(3):
+            (await client.call("POST", "/v1/things")).problem(503, "upstream_broken")
+        release.set()
+        assert (await early).status == 200
+        assert await metric(client, state) == 1
+        broken = False
+        await asyncio.sleep(0.45)
+        assert (await client.call("GET", "/v1/things")).status == 200
+        assert await metric(client, state) == 0
+
+
 async def test_only_one_request_probes(mint: TokenMint) -> None:
     moody = Moody()
     limits = {**HASTY, "upstream_seconds": 5.0, "breaker_seconds": 1.0}
