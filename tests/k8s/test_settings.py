@@ -41,6 +41,10 @@ UNNEEDED = {  # a default that would not do in production, but is not used there
     "GATEWAY_DATABASE_URL": "the gateway has no database",
     "GATEWAY_ADDRESS_RATE_LIMIT": "unset: as GATEWAY_RATE_LIMIT",
     "GATEWAY_CORS_ORIGINS": "empty: pages of no other origin, until an overlay says which",
+    **{
+        f"GATEWAY_{service.upper()}_URLS": "empty: the one address, the Service's, which balances over the pods"
+        for service in ("identity", "jobs", "rewards", "governance")
+    },
     "GATEWAY_LIMITS_URL": "empty: each gateway counts by itself",
     "GATEWAY_TRUSTED_PROXIES": "empty: nobody is believed, until an overlay says who the ingress is",
     "GOVERNANCE_SIGNER_KEY": "development; a file here",
