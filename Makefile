@@ -76,6 +76,11 @@ format: dev-venv ## format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+examples: run-tools dev-venv ## play the story and keep the answers as the document's examples
+	$(BIN)/python -m scripts.openapi
+	@RUN_DIR=.run/examples $(BIN)/python -m scripts.examples
+	$(BIN)/python -m scripts.openapi
+
 openapi: dev-venv ## rebuild the merged OpenAPI document
 	$(BIN)/python -m scripts.openapi
 
@@ -185,4 +190,4 @@ run-tools: .venv/.run .venv/.tools
 test-tools: .venv/.dev .venv/.tools node_modules/.dev contracts/node_modules/.made
 kafka-test-tools: test-tools kafka-tools
 
-.PHONY: clients k8s k8s-tools valkey-tools help demo run test test-long unit e2e check format openapi events migration contracts lock clean tools dev-venv run-tools test-tools kafka-test-tools
+.PHONY: clients k8s k8s-tools valkey-tools help demo run test test-long unit e2e check format examples openapi events migration contracts lock clean tools dev-venv run-tools test-tools kafka-test-tools

@@ -28,8 +28,12 @@ _EDGE_ANSWERS = {
 }
 
 
-def merge(documents: Mapping[str, Document], *, version: str = "1") -> Document:
+def merge(
+    documents: Mapping[str, Document], *, version: str = "1", examples: Mapping[str, Mapping[str, Any]] | None = None
+) -> Document:
     """The documents of the services, by name, as one; the same input gives the same output.
+
+    `examples` has bodies of answers by operation id and status; those of what is not in the documents are left out.
 
     Each operation carries `x-service`. A component that two services define differently gets the service's name as
     its prefix in both.
@@ -55,6 +59,7 @@ def merge(documents: Mapping[str, Document], *, version: str = "1") -> Document:
         _take_paths(merged, service, document)
         _take_components(merged, service, document)
     _check_deprecations(merged)
+    _take_examples(merged, examples or {})
     _take_tags(merged, documents)
     for schema in merged["components"].get("schemas", {}).values():
         _restore_nulls(schema)
@@ -184,6 +189,13 @@ def _check_deprecations(merged: Document) -> None:
         successor = None if found is None else found.successor
         if successor is not None and successor.startswith("/") and successor not in merged["paths"]:
             raise ValueError(f"{method} {path}: its successor {successor} is no path of this document")
+
+
+def _take_examples(merged: Document, examples: Mapping[str, Mapping[str, Any]]) -> None:
+    for _, _, operation in _operations(merged):
+        for status, body in examples.get(operation["operationId"], {}).items():
+            for content in operation["responses"].get(status, {}).get("content", {}).values():
+                content["example"] = body
 
 
 def _operations(document: Document) -> Iterator[tuple[str, str, Document]]:

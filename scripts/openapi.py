@@ -17,6 +17,9 @@ from scripts.openapi_compat import breaking_changes
 
 ROOT = Path(__file__).resolve().parent.parent
 GOLDEN = ROOT / "gateway" / "openapi.json"
+EXAMPLES = ROOT / "gateway" / "examples.json"
+"""What a running network answered, by operation id and status: written by `make examples`."""
+
 RELEASED = ROOT / "tests" / "compat" / "released.json"
 SERVICES = ("identity", "jobs", "rewards", "governance")
 
@@ -37,7 +40,8 @@ def document_of(service: str, *, package: str = "services") -> dict[str, Any]:
 def build_document(services: Sequence[str] = SERVICES, *, package: str = "services") -> bytes:
     """The merged document. Raises: RuntimeError, ValueError."""
     documents = {service: document_of(service, package=package) for service in services}
-    return to_bytes(json.loads(json.dumps(merge(documents))))
+    examples = json.loads(EXAMPLES.read_bytes())
+    return to_bytes(json.loads(json.dumps(merge(documents, examples=examples))))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
