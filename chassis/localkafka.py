@@ -203,8 +203,8 @@ class LocalKafka:
 
     def _cluster_id(self) -> str:
         path = self.folder / "cluster-id"
-        if not path.exists():
-            path.write_text(base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("="))
+        if not path.exists() or path.read_text().startswith("-"):
+            path.write_text(new_cluster_id())
         return path.read_text()
 
     def _scram_arguments(self) -> list[str]:
@@ -312,3 +312,13 @@ def _write_private(path: Path, text: str) -> None:
     path.touch(mode=0o600)
     path.chmod(0o600)
     path.write_text(text)
+
+
+def new_cluster_id() -> str:
+    """A random id in base64url. None begins with a hyphen, which Kafka's tools take for an option.
+
+    Source: org.apache.kafka.common.Uuid#randomUuid does the same.
+    """
+    while (made := base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")).startswith("-"):
+        pass
+    return made

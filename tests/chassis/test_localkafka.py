@@ -17,7 +17,7 @@ from aiokafka.errors import AuthenticationFailedError, KafkaConnectionError, Unk
 from chassis import kafka_jars
 from chassis.kafka_broker import Broker
 from chassis.kafka_jars import KAFKA_VERSION, KafkaUnusable, find_java
-from chassis.localkafka import LocalKafka, Secured
+from chassis.localkafka import LocalKafka, Secured, new_cluster_id
 from scripts import kafka_tools
 from tests.chassis.certificates import write_certificates
 
@@ -233,3 +233,9 @@ def test_a_port_is_never_one_that_the_kernel_gives_to_clients(tmp_path: Path) ->
     lowest = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
     brokers: list[Broker] = LocalKafka(tmp_path, 3).brokers
     assert all(port < lowest for broker in brokers for port in broker.ports)
+
+
+def test_no_cluster_id_looks_like_an_option() -> None:
+    ids = {new_cluster_id() for _ in range(2_000)}
+    assert len(ids) == 2_000
+    assert [one for one in ids if one.startswith("-") or len(one) != 22] == []
