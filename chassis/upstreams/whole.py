@@ -36,7 +36,9 @@ def read_whole(data: bytes) -> tuple[int, list[Field], bytes] | None:
 
     Source: RFC 9112 sections 4, 5 and 6.3; RFC 9110 section 5.6.2 (names are tokens).
     """
-    head, _, body = data.partition(b"\r\n\r\n")
+    head, end, body = data.partition(b"\r\n\r\n")
+    if not end:  # not even the head is complete, whatever length it has announced so far
+        return None
     lines = head.split(b"\r\n")
     status = _statuses[lines[0]]
     if not status:
