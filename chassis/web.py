@@ -261,7 +261,10 @@ def _plain_digits(value: Any) -> Any:
     return value
 
 
-_Limit = Annotated[int, Field(ge=1, le=100), BeforeValidator(_plain_digits)]
+PlainDigits = BeforeValidator(_plain_digits)
+"""For a number in a path or a query: digits 0 to 9 and nothing else."""
+
+_Limit = Annotated[int, Field(ge=1, le=100), PlainDigits]
 
 
 def _page_request(
@@ -290,8 +293,13 @@ def page_of(
     items = rows[: paging.limit]
     if len(rows) <= paging.limit:
         return items, None
-    parts = [to_rfc3339(part) if isinstance(part, datetime) else str(part) for part in key(items[-1])]
-    return items, urlsafe_b64encode(dump_compact(parts)).decode("ascii").rstrip("=")
+    return items, cursor_behind(*key(items[-1]))
+
+
+def cursor_behind(*position: object) -> str:
+    """The cursor that leads on from a position in a list."""
+    parts = [to_rfc3339(part) if isinstance(part, datetime) else str(part) for part in position]
+    return urlsafe_b64encode(dump_compact(parts)).decode("ascii").rstrip("=")
 
 
 def created(response: Response, path: str) -> None:

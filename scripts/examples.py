@@ -158,6 +158,7 @@ class Rest:
         values = {name: kept[operation_id]["201"]["id"] for name, operation_id in made.items()} | {
             "address": story.ada.wallet.address, "engagement_id": story.engagement["id"], "member_id": story.ada.id,
             "reward_id": story.rewards[0]["id"], "transaction_id": story.transaction["id"],
+            "epoch_number": "1",
         }  # fmt: skip
         return re.sub(r"\{(\w+)\}", lambda found: values[found[1]], path)
 

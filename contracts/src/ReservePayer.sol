@@ -53,8 +53,9 @@ contract ReservePayer is SettlementBase {
             require(uint96(word) != 0, EmptyWord(i));
             token.safeTransfer(address(uint160(word >> 96)), uint96(word));
         }
-        // Also refuses a word of the reserve's own, which would pay nobody.
+        // Exactly the sum has to go: a word of the reserve's own pays nobody, a token with a fee takes more.
         uint256 left = reserveWei();
+        // slither-disable-next-line incorrect-equality
         require(left == reserve - sum, PaidOtherThanOwed(sum, reserve, left));
     }
 }

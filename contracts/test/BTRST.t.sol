@@ -35,6 +35,17 @@ contract BTRSTTest is Fixture {
         vm.assertEq(other.balanceOf(address(timelock)), 115_000_000e18 - 1_000e18 - 5);
     }
 
+    function test_it_cannot_be_deployed_without_admin_minter_or_treasury() public {
+        address[3] memory given = [address(1), address(2), address(3)];
+        for (uint256 i = 0; i < 3; ++i) {
+            address kept = given[i];
+            given[i] = address(0);
+            vm.expectRevert(BTRST.BTRSTZeroAddress.selector);
+            new BTRST(given[0], given[1], given[2], allocations());
+            given[i] = kept;
+        }
+    }
+
     function test_genesis_cannot_give_away_more_than_there_is() public {
         BTRST.Allocation[] memory list = new BTRST.Allocation[](1);
         list[0] = BTRST.Allocation(alice, 115_000_000e18 + 1);

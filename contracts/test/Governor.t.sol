@@ -2,6 +2,9 @@
 pragma solidity 0.8.37;
 
 import {IGovernor} from "@openzeppelin/contracts/governance/IGovernor.sol";
+import {TimelockController} from "@openzeppelin/contracts/governance/TimelockController.sol";
+import {IVotes} from "@openzeppelin/contracts/governance/utils/IVotes.sol";
+import {Nonces} from "@openzeppelin/contracts/utils/Nonces.sol";
 import {IAccessControl} from "@openzeppelin/contracts/access/IAccessControl.sol";
 import {BTRST} from "../src/BTRST.sol";
 import {BTRSTGovernor} from "../src/Governor.sol";
@@ -9,6 +12,21 @@ import {NetworkParameters} from "../src/NetworkParameters.sol";
 import {SettlementBase} from "../src/SettlementBase.sol";
 import {Fixture} from "./Fixture.sol";
 import {vm} from "./Vm.sol";
+
+/// @dev Lets a test use nonces as the parents do.
+contract OpenGovernor is BTRSTGovernor {
+    constructor(
+        IVotes token_,
+        TimelockController timelock_,
+        address submitter_,
+        Settings memory settings,
+        Call[] memory calls
+    ) BTRSTGovernor(token_, timelock_, submitter_, settings, calls) {}
+
+    function useNonce(address owner, uint256 nonce) external {
+        _useCheckedNonce(owner, nonce);
+    }
+}
 
 contract GovernorTest is Fixture {
     uint256 private constant KEY = 0xA;
@@ -267,6 +285,10 @@ contract GovernorTest is Fixture {
     }
 
     function ballot(uint256 id, uint256 nonce) private view returns (bytes memory) {
+        return signed(keccak256(abi.encode(governor.BALLOT_TYPEHASH(), id, uint8(1), alice, nonce)));
+    }
+
+    function signed(bytes32 content) private view returns (bytes memory) {
         bytes32 domain = keccak256(
             abi.encode(
                 keccak256(
@@ -278,7 +300,6 @@ contract GovernorTest is Fixture {
                 address(governor)
             )
         );
-        bytes32 content = keccak256(abi.encode(governor.BALLOT_TYPEHASH(), id, uint8(1), alice, nonce));
         (uint8 v, bytes32 r, bytes32 s) =
             vm.sign(KEY, keccak256(abi.encodePacked(hex"1901", domain, content)));
         return abi.encodePacked(r, s, v);
@@ -297,6 +318,68 @@ contract GovernorTest is Fixture {
         bytes memory again = ballot(second, nonce);
         vm.expectRevert(abi.encodeWithSelector(IGovernor.GovernorInvalidSignature.selector, alice));
         governor.castVoteBySig(second, 1, alice, again);
+    }
+
+    function test_a_signed_ballot_with_a_reason_counts_once() public {
+        vm.assertEq(governor.proposalThreshold(), THRESHOLD);
+        uint256 id = propose(submitter, "with a reason");
+        wait(VOTING_DELAY + 1);
+        uint256 nonce = governor.nonces(alice, uint192(id));
+        bytes memory signature = signed(
+            keccak256(
+                abi.encode(
+                    governor.EXTENDED_BALLOT_TYPEHASH(),
+                    id,
+                    uint8(1),
+                    alice,
+                    nonce,
+                    keccak256("it is fair"),
+                    keccak256("")
+                )
+            )
+        );
+        vm.expectRevert(abi.encodeWithSelector(IGovernor.GovernorInvalidSignature.selector, alice));
+        governor.castVoteWithReasonAndParamsBySig(id, 1, alice, "it is not", "", signature);
+        governor.castVoteWithReasonAndParamsBySig(id, 1, alice, "it is fair", "", signature);
+        vm.assertTrue(governor.hasVoted(id, alice));
+        vm.assertEq(governor.nonces(alice, uint192(id)), nonce + 1);
+        vm.expectRevert(abi.encodeWithSelector(IGovernor.GovernorInvalidSignature.selector, alice));
+        governor.castVoteWithReasonAndParamsBySig(id, 1, alice, "it is fair", "", signature);
+    }
+
+    function test_a_proposal_is_cancelled_by_its_proposer_before_the_vote_and_by_nobody_else() public {
+        uint256 id = propose(submitter, "second thoughts");
+        bytes32 hash = keccak256(bytes(description("second thoughts", submitter)));
+        vm.assertTrue(governor.proposalNeedsQueuing(id));
+        vm.prank(alice);
+        vm.expectPartialRevert(IGovernor.GovernorUnableToCancel.selector);
+        governor.cancel(targets, values, calldatas, hash);
+        vm.prank(submitter);
+        governor.cancel(targets, values, calldatas, hash);
+        vm.assertTrue(governor.state(id) == IGovernor.ProposalState.Canceled);
+        wait(VOTING_DELAY + 1);
+        vm.prank(alice);
+        vm.expectPartialRevert(IGovernor.GovernorUnexpectedProposalState.selector);
+        governor.castVote(id, 1);
+
+        id = propose(submitter, "too late");
+        wait(VOTING_DELAY + 1);
+        vm.prank(submitter);
+        vm.expectPartialRevert(IGovernor.GovernorUnableToCancel.selector);
+        governor.cancel(targets, values, calldatas, keccak256(bytes(description("too late", submitter))));
+    }
+
+    function test_a_nonce_of_any_key_is_used_once_and_in_order() public {
+        BTRSTGovernor.Settings memory settings =
+            BTRSTGovernor.Settings(VOTING_DELAY, VOTING_PERIOD, LATE_EXTENSION, THRESHOLD, 4, QUORUM_FLOOR);
+        OpenGovernor open = new OpenGovernor(token, timelock, submitter, settings, votableCalls());
+        uint256 first = uint256(7) << 64;
+        open.useNonce(alice, first);
+        vm.assertEq(open.nonces(alice, 7), first + 1);
+        vm.expectRevert(abi.encodeWithSelector(Nonces.InvalidAccountNonce.selector, alice, first + 1));
+        open.useNonce(alice, first);
+        open.useNonce(alice, 0);
+        vm.assertEq(open.nonces(alice), 1);
     }
 
     function test_only_the_governor_drives_the_timelock() public {

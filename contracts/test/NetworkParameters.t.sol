@@ -183,5 +183,18 @@ contract NetworkParametersTest is Fixture {
         parameters.valueAt(1, "client_fee_bps");
         vm.expectRevert(abi.encodeWithSelector(NetworkParameters.UnknownName.selector, bytes32("nothing")));
         parameters.valueOf("nothing");
+        vm.expectRevert(abi.encodeWithSelector(NetworkParameters.UnknownName.selector, bytes32("nothing")));
+        parameters.boundsOf("nothing");
+        vm.expectRevert(abi.encodeWithSelector(NetworkParameters.UnknownVersion.selector, 1));
+        parameters.parameters(1);
+    }
+
+    function test_it_cannot_be_deployed_without_an_owner_or_with_endless_notice() public {
+        (bytes32[] memory names, uint256[] memory values) = genesis();
+        vm.expectRevert(NetworkParameters.ZeroAddress.selector);
+        new NetworkParameters(address(0), NOTICE, names, values);
+        uint64 most = uint64(parameters.MAX_NOTICE_SECONDS());
+        vm.expectPartialRevert(NetworkParameters.BadEffectiveFrom.selector);
+        new NetworkParameters(address(timelock), most + 1, names, values);
     }
 }

@@ -15,6 +15,12 @@ class ProofNotFound(NotFound):
     code, title = "proof_not_found", "No proof yet"
 
 
+class EpochNotFound(NotFound):
+    """Nothing was charged to an epoch of this number yet."""
+
+    code, title = "epoch_not_found", "Unknown epoch"
+
+
 class IllegalTransition(InvalidState):
     """A reward cannot go from its state to that one."""
 

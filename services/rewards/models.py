@@ -288,6 +288,19 @@ Index(
     postgresql_where=settlements.c.status == "minted",
 )
 
+Index("ix_settlements_epoch", settlements.c.epoch_start, settlements.c.first_id)
+
+settlement_leaves = Table(
+    "settlement_leaves",
+    metadata,
+    Column("settlement_id", Uuid, primary_key=True),
+    Column("seq", BigInteger, primary_key=True, autoincrement=False),
+    Column("is_offset", Boolean, primary_key=True),
+    Column("hash", LargeBinary, nullable=False),
+)
+"""The leaves under each settlement's root as they were reserved: if the row of a reward is altered, they tell which.
+Settlements that were read back from the chain have them only if their offsets are known."""
+
 payout_state = Table(
     "payout_state",
     metadata,
@@ -302,9 +315,12 @@ epochs = Table(
     "epochs",
     metadata,
     Column("epoch_start", Moment, primary_key=True),
+    Column("ends_at", Moment, nullable=False),
+    Column("number", BigInteger, nullable=False, unique=True),
     Column("charged_wei", WeiColumn, nullable=False),
 )
-"""What each emission epoch's budget was charged."""
+"""What each emission epoch's budget was charged. Numbers are 1, 2, 3 … in the order of the first charge, so that they
+stay unique when a vote changes how long an epoch is."""
 
 settled_logs = Table(
     "settled_logs",

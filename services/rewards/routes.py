@@ -1,21 +1,36 @@
 """Endpoints of rewards: what a member earned and why, proofs, the token, the audit."""
 
+from dataclasses import asdict
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import Query
+from fastapi import Path, Query
 
 from chassis.auth import CallerDep, Principal
 from chassis.clock import utc_now
 from chassis.errors import BadRequest
-from chassis.web import ContextDep, Page, PageRequest, Paging, SessionDep, new_router, page_of, problems
-from services.rewards.domain.leaves import Leaf
+from chassis.web import (
+    ContextDep,
+    Page,
+    PageRequest,
+    Paging,
+    PlainDigits,
+    SessionDep,
+    cursor_behind,
+    new_router,
+    page_of,
+    problems,
+)
 from services.rewards.schemas import (
+    AuditLineRead,
+    EpochAuditRead,
+    EpochRead,
     ForecastRead,
     LeafRead,
     LedgerLineRead,
     ProofRead,
     RewardRead,
+    SettlementAuditRead,
     Status,
     StepRead,
     SummaryRead,
@@ -23,12 +38,15 @@ from services.rewards.schemas import (
     TokenRead,
     TraceRead,
 )
-from services.rewards.service import reading
+from services.rewards.service import proofs, reading
+from services.rewards.service.proofs import Line, Settlement
 
 router = new_router("rewards")
 token_router = new_router("token")
 
 WINDOW_DAYS = 30
+
+EpochNumber = Annotated[int, Path(ge=1, lt=2**31, description="1, 2, 3 …"), PlainDigits]
 
 
 def _as_reward(row: Any) -> RewardRead:
@@ -149,16 +167,16 @@ async def trace_reward(reward_id: UUID, session: SessionDep, caller: CallerDep) 
 )
 async def prove_reward(reward_id: UUID, session: SessionDep) -> ProofRead:
     """For anyone: the leaf, the path to the root that the chain tx carries, and that chain tx."""
-    proof = await reading.prove_reward(session, reward_id=reward_id)
-    offset = proof.offset_leaf
+    proof = await proofs.prove_reward(session, reward_id=reward_id)
+    offset = proof.offset
     return ProofRead(
         reward_id=reward_id,
-        leaf=_hex(proof.leaf.hash()),
+        leaf=_hex(proof.line.hash),
         path=[_hex(node) for node in proof.path],
         root=_hex(proof.root),
         chain_tx_hash=proof.chain_tx_hash,
-        values=_as_leaf(proof.leaf),
-        offset_leaf=_hex(offset.hash()) if offset else None,
+        values=_as_leaf(proof.line),
+        offset_leaf=_hex(offset.hash) if offset else None,
         offset_path=[_hex(node) for node in proof.offset_path],
         offset_values=_as_leaf(offset) if offset else None,
     )
@@ -168,8 +186,8 @@ def _hex(data: bytes) -> str:
     return "0x" + data.hex()
 
 
-def _as_leaf(leaf: Leaf) -> LeafRead:
-    return LeafRead.model_validate(leaf)
+def _as_leaf(line: Line) -> LeafRead:
+    return LeafRead.model_validate(line.leaf)
 
 
 @token_router.get(
@@ -216,4 +234,56 @@ async def audit_supply(session: SessionDep) -> SupplyAuditRead:
         difference_wei=figures.ledger_minted_wei - figures.onchain_minted_wei,
         as_of_block=figures.as_of_block,
         checked_at=figures.checked_at,
+    )
+
+
+@token_router.get(
+    "/v1/audit/epochs",
+    operation_id="list_epochs",
+    summary="List the emission epochs",
+    response_model=Page[EpochRead],
+    responses=problems(),
+)
+async def list_epochs(session: SessionDep, paging: Paging) -> Page[EpochRead]:
+    """Every epoch in which rewards were settled, newest first."""
+    rows = await proofs.list_epochs(session, before=_after_number(paging), limit=paging.limit + 1)
+    items, cursor = page_of(rows, paging, key=lambda row: (row.number,))
+    return Page(items=[EpochRead.model_validate(_as_epoch(row)) for row in items], next_cursor=cursor)
+
+
+@token_router.get(
+    "/v1/audit/epochs/{epoch_number}",
+    operation_id="audit_epoch",
+    summary="Read every leaf of an epoch",
+    response_model=EpochAuditRead,
+    responses=problems(404),
+)
+async def audit_epoch(epoch_number: EpochNumber, session: SessionDep, paging: Paging) -> EpochAuditRead:
+    """The epoch's minted settlements by number, each with all of its leaves: enough to compute the roots that the chain
+    has. A page may hold fewer settlements than `limit` when they are large."""
+    epoch, found, has_more = await proofs.audit_epoch(
+        session, number=epoch_number, after_first_id=_after_number(paging) or 0, limit=paging.limit
+    )
+    cursor = cursor_behind(found[-1].row.first_id) if has_more else None
+    items = [_as_settlement(settlement) for settlement in found]
+    return EpochAuditRead.model_validate({**_as_epoch(epoch), "items": items, "next_cursor": cursor})
+
+
+def _as_epoch(row: Any) -> dict[str, Any]:
+    return {**row._asdict(), "starts_at": row.epoch_start}
+
+
+def _as_settlement(settlement: Settlement) -> SettlementAuditRead:
+    return SettlementAuditRead.model_validate(
+        {
+            **settlement.row._asdict(),
+            "leaves_root": _hex(settlement.row.leaves_root),
+            "is_proven": settlement.is_proven,
+            "leaves": [
+                AuditLineRead.model_validate(
+                    {**asdict(line.leaf), "reward_id": line.reward_id, "leaf": _hex(line.hash)}
+                )
+                for line in settlement.lines
+            ],
+        }
     )

@@ -174,3 +174,45 @@ class SupplyAuditRead(ReadModel):
     difference_wei: Wei
     as_of_block: int
     checked_at: Timestamp
+
+
+class EpochRead(ReadModel):
+    """An emission epoch: what its budget was charged, and what was minted in it."""
+
+    number: int = Field(description="1, 2, 3 …")
+    starts_at: Timestamp
+    ends_at: Timestamp
+    charged_wei: Wei = Field(description="Taken from the epoch's budget: minted, or on its way")
+    minted_wei: Wei
+    settlements: int = Field(description="How many settlements are minted")
+
+
+class AuditLineRead(LeafRead):
+    """A leaf of a settlement, and the reward that says so."""
+
+    reward_id: UUID
+    leaf: str = Field(description="Its hash as it stands under the root")
+
+
+class SettlementAuditRead(ReadModel):
+    """A settlement with all of its leaves, in their order under the root that its chain tx carries."""
+
+    first_id: int
+    reward_count: int
+    sum_wei: Wei
+    minter: str
+    leaves_root: str
+    chain_tx_hash: str
+    block_number: int
+    is_proven: bool = Field(
+        description="Whether the leaves make the root. Not where a restored database read a settlement back from the "
+        "chain and does not know what was set off in it: there only ids and sums can be checked"
+    )
+    leaves: list[AuditLineRead]
+
+
+class EpochAuditRead(EpochRead):
+    """A page of an epoch's settlements."""
+
+    items: list[SettlementAuditRead]
+    next_cursor: str | None

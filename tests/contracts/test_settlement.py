@@ -115,7 +115,7 @@ async def test_gas_of_100_rewards(chain: Chain) -> None:
     print(f"gas per reward at 100: first {per_reward[0]}, repeat {per_reward[1]}, merged 5:1 {per_reward[2]}")
     assert per_reward[0] <= 31_000
     assert per_reward[1] <= 14_000
-    assert per_reward[2] <= 3_600
+    assert per_reward[2] <= 3_100
 
 
 async def test_gas_of_one_reward(chain: Chain) -> None:

@@ -12,7 +12,19 @@ from scripts.api import Api, eventually
 from tests.e2e.invariants import HeadWatch, Node, check_all, copies_of
 from tests.e2e.network import BOTH_MODES, Network
 from tests.e2e.storm import PROCESSES, STORM_SECONDS, Echo, bus_of, kill_every, watch_head
-from tests.e2e.work import SEED, all_owed, at_rest, audited, during, engage, everything_read, exact, meet, minted
+from tests.e2e.work import (
+    SEED,
+    all_owed,
+    at_rest,
+    audited,
+    during,
+    engage,
+    everything_read,
+    exact,
+    meet,
+    minted,
+    verify_rewards,
+)
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
@@ -50,9 +62,12 @@ async def test_storm(network: Network) -> None:
         await eventually("all is read", lambda: everything_read(network), seconds=60, every=0.5)
         await exact(network, http, expected, connectors)
         seen = await check_all(network.endpoints, http, heads=heads)
+        verified = await asyncio.to_thread(verify_rewards, told)
     times = [count for topic in seen.log if not topic.endswith(".dlq") for count in copies_of(seen, topic).values()]
     paid = f"{len(expected)} rewards of {ENGAGEMENTS * INVOICES} transactions"
     print(f"{paid}, {killed.total()} kills in {lasted:.0f} s: {dict(killed)}")
+    assert verified.returncode == 0, verified.stdout
+    assert f" {len(expected)} rewards, {total} wei, " in verified.stdout.splitlines()[-1]
     assert min(times) >= 3
     assert len([one for one in engagements for _ in one.paid]) == ENGAGEMENTS * INVOICES
     assert set(killed) == set(PROCESSES), f"too short to kill them all: {killed}"

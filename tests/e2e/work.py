@@ -3,6 +3,8 @@
 import asyncio
 import contextlib
 import random
+import subprocess
+import sys
 from collections import defaultdict
 from collections.abc import AsyncIterator, Coroutine
 from dataclasses import dataclass, field
@@ -13,7 +15,7 @@ from chassis.http import HttpClient
 from events.registry import TOPICS
 from scripts.api import Api, Person
 from tests.e2e.invariants import Node, reward_wei, sum_of
-from tests.e2e.network import Network
+from tests.e2e.network import ROOT, Endpoints, Network
 from tests.e2e.storm import Echo, bus_of
 
 SEED = 20_261_122
@@ -136,6 +138,14 @@ async def everything_read(network: Network) -> bool:
             if any(reached.get(at, 0) < end for at, end in ends.items()):
                 return False
         return True
+
+
+def verify_rewards(told: Endpoints) -> subprocess.CompletedProcess[str]:
+    """What the independent verifier says of the network; it can import nothing of ours."""
+    script = ROOT / "scripts" / "verify_rewards.py"
+    named = ("--api", told["gateway"], "--rpc", told["rpc"], "--minter", told["contracts"]["rewards_minter"])
+    command = [sys.executable, "-I", str(script), *named]
+    return subprocess.run(command, cwd="/", capture_output=True, text=True, timeout=120, check=False)
 
 
 async def exact(

@@ -11,7 +11,7 @@ from chassis.chain.values import hex_text
 from chassis.testing import eventually
 from services.rewards import models, workers
 from services.rewards.domain.leaves import verify_path
-from services.rewards.service import reading
+from services.rewards.service import proofs
 from tests.rewards.chain_world import PaidWorld
 from tests.rewards.world import PRICE, Story, parameters
 
@@ -57,10 +57,10 @@ async def test_the_proof_of_a_minted_reward_leads_to_the_root_in_the_log(paid: P
     (log,) = await paid.rows(select(models.settled_logs))
     for row in await paid.rewards():
         async with paid.context.database.unit_of_work() as session:
-            proof = await reading.prove_reward(session, reward_id=row.id)
+            proof = await proofs.prove_reward(session, reward_id=row.id)
         assert proof.root == bytes(log.leaves_root)
-        assert verify_path(proof.leaf.hash(), proof.path, proof.root)
-        assert (proof.leaf.seq, proof.leaf.amount_wei) == (row.seq, row.amount_wei)
+        assert verify_path(proof.line.hash, proof.path, proof.root)
+        assert (proof.line.leaf.seq, proof.line.leaf.amount_wei) == (row.seq, row.amount_wei)
     assert log.reward_count == 6
     assert log.sum_wei == 6 * TWENTY
 
@@ -80,10 +80,10 @@ async def test_a_refund_after_the_mint_is_set_off_against_the_next_reward(paid: 
     assert (await paid.lines(member))[-2:] == [("offset", -5 * 10**18), ("mint", 15 * 10**18)]
     assert await paid.network.balance(paid_story.wallets[member]) == 35 * 10**18
     async with paid.context.database.unit_of_work() as session:
-        proof = await reading.prove_reward(session, reward_id=after.id)
-    assert proof.offset_leaf is not None
-    assert proof.offset_leaf.amount_wei == -5 * 10**18
-    assert verify_path(proof.offset_leaf.hash(), proof.offset_path, proof.root)
+        proof = await proofs.prove_reward(session, reward_id=after.id)
+    assert proof.offset is not None
+    assert proof.offset.leaf.amount_wei == -5 * 10**18
+    assert verify_path(proof.offset.hash, proof.offset_path, proof.root)
     await paid.check_invariants(paid_story)
 
 

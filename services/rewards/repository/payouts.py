@@ -1,4 +1,4 @@
-"""SQL for settlements, their numbers and the epochs' budgets, and for what the chain says."""
+"""SQL for settlements and their numbers, and for what the chain says."""
 
 from datetime import datetime
 from typing import Any
@@ -8,7 +8,7 @@ from sqlalchemy import Row, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from chassis.db import Session
-from services.rewards.models import LANE, chain_figures, epochs, payout_state, rewards, settled_logs, settlements
+from services.rewards.models import LANE, chain_figures, payout_state, rewards, settled_logs, settlements
 
 OPEN = ("reserved", "included", "failed")
 
@@ -61,23 +61,6 @@ async def list_open(session: Session) -> list[Row[Any]]:
         select(settlements).where(settlements.c.status.in_(OPEN)).order_by(settlements.c.first_id)
     )
     return list(rows)
-
-
-async def charge_epoch(session: Session, epoch_start: datetime, amount_wei: int) -> None:
-    """Add to (or, below 0, give back to) what an epoch's budget was charged."""
-    statement = insert(epochs).values(epoch_start=epoch_start, charged_wei=amount_wei)
-    await session.execute(
-        statement.on_conflict_do_update(
-            index_elements=[epochs.c.epoch_start],
-            set_={"charged_wei": epochs.c.charged_wei + statement.excluded.charged_wei},
-        )
-    )
-
-
-async def epoch_charged(session: Session, epoch_start: datetime) -> int:
-    """What an epoch's budget was charged so far."""
-    found = await session.scalar(select(epochs.c.charged_wei).where(epochs.c.epoch_start == epoch_start))
-    return int(found or 0)
 
 
 async def insert_settled_log(session: Session, **values: Any) -> None:

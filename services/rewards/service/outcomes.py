@@ -12,7 +12,7 @@ from chassis.db import Session
 from services.rewards.domain.ledger import Code
 from services.rewards.domain.states import Status
 from services.rewards.models import LANE
-from services.rewards.repository import facts, ledger, payouts, rewards
+from services.rewards.repository import epochs, facts, ledger, payouts, rewards
 from services.rewards.service import journal
 from services.rewards.service.journal import Place
 from services.rewards.service.refunds import reverse_refunded
@@ -165,7 +165,7 @@ async def _free(session: Session, settlement: Any) -> None:
         block_hash=None,
     )
     await payouts.update_settlement(session, settlement.id, status="freed")
-    await payouts.charge_epoch(session, settlement.epoch_start, -settlement.sum_wei)
+    await epochs.give_back(session, settlement.epoch_start, settlement.sum_wei)
     await journal.write_steps(session, [journal.Step(row.id, Status.QUEUED, "planned_anew") for row in rows], now)
 
 

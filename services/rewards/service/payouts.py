@@ -27,7 +27,7 @@ from services.rewards.domain.planning import (
 )
 from services.rewards.domain.states import Reason, Status
 from services.rewards.models import LANE
-from services.rewards.repository import facts, ledger, payouts, rewards, transactions
+from services.rewards.repository import epochs, facts, ledger, payouts, rewards, transactions
 from services.rewards.service import journal
 from services.rewards.service.refunds import reverse_refunded
 from services.rewards.service.review import hold_reward, review_rewards
@@ -125,9 +125,10 @@ async def _plan(
     under_way = sum(row.sum_wei for row in await payouts.list_open(session))
     parameters = await current_parameters(session, now)
     start, _ = epoch_of(now, parameters.epoch_seconds)
+    charged = await epochs.epoch_charged(session, start)
     limits = Limits(
         bucket_wei=bucket_room(available_wei=view.available_wei, in_flight_wei=under_way),
-        epoch_wei=max(0, parameters.epoch_budget_wei - await payouts.epoch_charged(session, start)),
+        epoch_wei=max(0, parameters.epoch_budget_wei - charged),
         cap_wei=max(0, view.cap_wei - view.total_supply_wei - under_way),
         largest_wei=bucket_room(available_wei=view.capacity_wei, in_flight_wei=0),
     )
@@ -153,9 +154,10 @@ async def _reserve(session: Session, plan: Plan, view: ChainView, first_id: int,
     settlement_id = new_id()
     rows = await rewards.lock_rewards(session, [line.reward_id for line in plan.lines])
     leaves = leaves_of(view.minter, [(rows[line.reward_id], first_id + i, line) for i, line in enumerate(plan.lines)])
-    root = merkle_root([leaf.hash() for leaf in leaves])
+    hashes = [leaf.hash() for leaf in leaves]
+    root = merkle_root(hashes)
     words = packed_words(plan.lines)
-    epoch_start, _ = epoch_of(now, parameters.epoch_seconds)
+    epoch = epoch_of(now, parameters.epoch_seconds)
     await payouts.insert_settlement(
         session,
         id=settlement_id,
@@ -164,7 +166,7 @@ async def _reserve(session: Session, plan: Plan, view: ChainView, first_id: int,
         sum_wei=plan.sum_wei,
         leaves_root=root,
         minter=view.minter,
-        epoch_start=epoch_start,
+        epoch_start=epoch[0],
         status="reserved",
         created_at=now,
     )
@@ -173,7 +175,8 @@ async def _reserve(session: Session, plan: Plan, view: ChainView, first_id: int,
     ]
     await rewards.number_rewards(session, settlement_id, numbered)
     await facts.set_receivables(session, plan.receivables)
-    await payouts.charge_epoch(session, epoch_start, plan.sum_wei)
+    await epochs.insert_leaves(session, settlement_id, kept_leaves(leaves, hashes))
+    await epochs.charge_epoch(session, epoch, plan.sum_wei)
     await payouts.set_next_seq(session, first_id + len(plan.lines))
     ids = b"".join(line.reward_id.bytes for line in plan.lines)
     intent = await reserve(
@@ -234,6 +237,11 @@ def leaves_of(minter: str, numbered: Sequence[tuple[Any, int, Any]]) -> list[Lea
         if line.offset_wei:
             leaves.append(Leaf(*common, "offset", *party, -line.offset_wei))
     return leaves
+
+
+def kept_leaves(leaves: Sequence[Leaf], hashes: Sequence[bytes]) -> list[tuple[int, bool, bytes]]:
+    """Leaves as they are kept: seq, whether it is an offset, hash."""
+    return [(leaf.seq, leaf.kind == "offset", hash_) for leaf, hash_ in zip(leaves, hashes, strict=True)]
 
 
 RESERVE_ERRORS = (LaneNotOpen, LaneHalted, LaneFull)

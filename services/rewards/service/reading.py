@@ -1,29 +1,14 @@
-"""What members, admins and strangers may read: rewards, traces, proofs, the ledger, the token, the audit."""
+"""What members, admins and strangers may read: rewards, traces, the ledger, the token, the audit."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from chassis.db import Session
-from services.rewards.domain.leaves import Leaf, merkle_levels, merkle_path
-from services.rewards.errors import ChainStateUnknown, ProofNotFound
+from services.rewards.errors import ChainStateUnknown
 from services.rewards.repository import facts, ledger, payouts, rewards
-from services.rewards.service.payouts import leaves_of
 from services.rewards.service.terms import price_as_of
-
-
-@dataclass(frozen=True, slots=True)
-class Proof:
-    """That a reward is part of a chain tx: its leaf, the way to the root, and the leaf of what was set off."""
-
-    leaf: Leaf
-    path: Sequence[bytes]
-    root: bytes
-    chain_tx_hash: str
-    offset_leaf: Leaf | None
-    offset_path: Sequence[bytes]
 
 
 async def get_reward(session: Session, *, reward_id: UUID, beneficiary_id: UUID | None) -> Any:
@@ -77,35 +62,6 @@ def _sent_steps(attempts: Sequence[Any]) -> list[dict[str, Any]]:
         if attempt.sent_at is not None:
             found.append({"at": attempt.sent_at, "step": "broadcast", "code": "broadcast", "data": data})
     return found
-
-
-async def prove_reward(session: Session, *, reward_id: UUID) -> Proof:
-    """The proof that a reward is in its chain tx.
-
-    Raises: ProofNotFound while it is in none, or when its settlement was read back from the chain and the
-    attribution of offsets in it is not known any more.
-    """
-    row = await rewards.find_reward(session, reward_id)
-    if row is None or row.settlement_id is None or row.chain_tx_hash is None:
-        raise ProofNotFound
-    settlement = await payouts.find_settlement(session, row.settlement_id)
-    assert settlement is not None, "a numbered reward has a settlement"
-    numbered = [(each, each.seq, each) for each in await rewards.list_settlement_rewards(session, row.settlement_id)]
-    leaves = leaves_of(settlement.minter, numbered)
-    hashes = [leaf.hash() for leaf in leaves]
-    root = merkle_levels(hashes)[-1][0]
-    if root != bytes(settlement.leaves_root):
-        raise ProofNotFound
-    mine = [i for i, leaf in enumerate(leaves) if leaf.seq == row.seq]
-    offset = mine[1] if len(mine) > 1 else None
-    return Proof(
-        leaf=leaves[mine[0]],
-        path=merkle_path(hashes, mine[0]),
-        root=root,
-        chain_tx_hash=row.chain_tx_hash,
-        offset_leaf=None if offset is None else leaves[offset],
-        offset_path=[] if offset is None else merkle_path(hashes, offset),
-    )
 
 
 async def list_ledger(

@@ -9,15 +9,17 @@ from chassis.clock import utc_now
 from chassis.db import Session
 from chassis.ids import new_id
 from chassis.signatures import to_checksum_address
+from services.rewards.domain.leaves import merkle_root
 from services.rewards.domain.ledger import Code
 from services.rewards.domain.planning import epoch_of
 from services.rewards.domain.recovery import Known, Settled, Share, share_out
 from services.rewards.domain.states import Status
 from services.rewards.errors import SettlementMismatch
 from services.rewards.models import LANE
-from services.rewards.repository import facts, ledger, payouts, rewards
+from services.rewards.repository import epochs, facts, ledger, payouts, rewards
 from services.rewards.service import journal
 from services.rewards.service.outcomes import mint_settlement
+from services.rewards.service.payouts import kept_leaves, leaves_of
 from services.rewards.service.refunds import apply_refunds
 from services.rewards.service.terms import current_parameters
 
@@ -57,6 +59,7 @@ async def recover_settlement(session: Session, *, settled: Settled) -> bool:
         numbered = {"settlement_id": settlement_id, "seq": settled.first_id + i}
         await _mark(session, row, share, receivables, numbered)
     await mint_settlement(session, settlement_id, place)
+    await _keep_leaves(session, settlement_id, settled)
     await facts.set_receivables(session, receivables)
     await payouts.set_next_seq(session, settled.first_id + len(rows))
     await payouts.set_problem(session, None)
@@ -77,9 +80,9 @@ async def _shares(session: Session, rows: Sequence[Any], settled: Settled) -> li
 
 async def _insert_settlement(session: Session, settled: Settled) -> UUID:
     parameters = await current_parameters(session, settled.settled_at)
-    epoch_start, _ = epoch_of(settled.settled_at, parameters.epoch_seconds)
+    epoch = epoch_of(settled.settled_at, parameters.epoch_seconds)
     settlement_id = new_id()
-    await payouts.charge_epoch(session, epoch_start, settled.sum_wei)
+    await epochs.charge_epoch(session, epoch, settled.sum_wei)
     await payouts.insert_settlement(
         session,
         id=settlement_id,
@@ -88,7 +91,7 @@ async def _insert_settlement(session: Session, settled: Settled) -> UUID:
         sum_wei=settled.sum_wei,
         leaves_root=settled.leaves_root,
         minter=settled.minter,
-        epoch_start=epoch_start,
+        epoch_start=epoch[0],
         status="minted",
         chain_tx_hash=settled.chain_tx_hash,
         block_number=settled.block_number,
@@ -96,6 +99,15 @@ async def _insert_settlement(session: Session, settled: Settled) -> UUID:
         created_at=settled.settled_at,
     )
     return settlement_id
+
+
+async def _keep_leaves(session: Session, settlement_id: UUID, settled: Settled) -> None:
+    """Keep the leaves, if what was set off is known well enough to make the root of them that the chain has."""
+    rows = await rewards.list_settlement_rewards(session, settlement_id)
+    leaves = leaves_of(settled.minter, [(row, row.seq, row) for row in rows])
+    hashes = [leaf.hash() for leaf in leaves]
+    if merkle_root(hashes) == settled.leaves_root:
+        await epochs.insert_leaves(session, settlement_id, kept_leaves(leaves, hashes))
 
 
 async def _mark(session: Session, row: Any, share: Share, receivables: dict[UUID, int], numbered: Any) -> None:

@@ -201,11 +201,27 @@ NETWORK = Rules(
     seen_when={"place_bid": frozenset({"closed"})},
     maybe_missing=frozenset({"get_payout_wallet"}),
     volatile=frozenset(
-        {"get_token", "audit_supply", "get_voting_power", "get_delegation_typed_data", "stream_own_events"}
+        {
+            "get_token",
+            "audit_supply",
+            "list_epochs",
+            "audit_epoch",
+            "get_voting_power",
+            "get_delegation_typed_data",
+            "stream_own_events",
+        }
     ),
     queries={"stream_own_events": {"last_event_id": "0"}},
     one_page=frozenset(
-        {"list_proposals", "list_votes", "list_parameters_history", "list_refunds", "list_offers_on_bid"}
+        {
+            "list_epochs",
+            "audit_epoch",
+            "list_proposals",
+            "list_votes",
+            "list_parameters_history",
+            "list_refunds",
+            "list_offers_on_bid",
+        }
     ),
     bodies={
         ("create_proposal", "actions.beneficiary_id"): {

@@ -123,6 +123,7 @@ def _by_kind(group: Group, proposal: dict[str, Any]) -> dict[str, list[Resource]
         found.setdefault(resource.kind, []).append(resource)
     found["proposal_id"] = [Resource("proposal_id", proposal["id"], {"owner": group.ada.id}, None, "open")]
     found["address"] = [Resource("address", group.ada.wallet.address, {"owner": group.ada.id}, None)]
+    found["epoch_number"] = [Resource("epoch_number", "1", {}, None)]  # what was settled is on the chain for all to see
     return found
 
 
