@@ -8,11 +8,13 @@ import asyncio
 import json as jsonlib
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from types import TracebackType
 from typing import Any, NoReturn, Self
 
 import httpx
 
+from chassis.strict_json import check_depth
 from chassis.upstreams import (
     Origin,
     PoolLimits,
@@ -39,8 +41,14 @@ class HttpResponse:
     headers: Mapping[str, str]
     body: bytes
 
-    def json(self) -> Any:
-        """The body as JSON. Raises: ValueError when it is not JSON, NaN and infinities included."""
+    def json(self, *, decimals: bool = False) -> Any:
+        """The body as JSON; with `decimals` every number is an exact Decimal.
+
+        Raises: ValueError when it is not JSON, or nested too deeply to be anything we asked for.
+        """
+        check_depth(self.body)
+        if decimals:
+            return jsonlib.loads(self.body, parse_constant=_refuse_constant, parse_float=Decimal, parse_int=Decimal)
         return jsonlib.loads(self.body, parse_constant=_refuse_constant)
 
 

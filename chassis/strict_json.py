@@ -55,7 +55,7 @@ def _check_texts(value: Any) -> None:
 _BRACKETS = re.compile(rb'"(?:[^"\\]|\\.)*+"|[\[\]{}]')
 
 
-def _check_depth(raw: bytes) -> None:
+def check_depth(raw: bytes) -> None:
     """Measure the nesting before the parser recurses: how much it survives depends on the process, not on us.
 
     Raises: ValueError when it is too deep.
@@ -79,7 +79,7 @@ def load(raw: bytes) -> Any:
     Raises: BadRequest `malformed_json`. Source: RFC 8259; RFC 7493 (unique keys, no surrogates).
     """
     try:
-        _check_depth(raw)
+        check_depth(raw)
         value = _DECODER.decode(raw.decode("utf-8"))
         if b"\\u" in raw:  # UTF-8 has no surrogates and JSON no bare NUL: only an escape can bring one in
             _check_texts(value)

@@ -3,17 +3,19 @@
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 from chassis.chain.abi import Contract
 from chassis.chain.artifacts import load_artifact
 from chassis.chain.client import ChainClient
-from chassis.chain.errors import RpcUnavailable
+from chassis.chain.errors import ChainError, RpcUnavailable
 from chassis.chain.signer import AllowedCall, allow
 from chassis.chain.values import Log, hex_bytes
 from services.rewards.domain.planning import ChainView
+from services.rewards.domain.prices import to_usd_e8
 from services.rewards.domain.recovery import Settled, split_reward_ids
-from services.rewards.errors import SettlementMismatch
+from services.rewards.errors import PriceUnknown, SettlementMismatch
 
 CLOCK_SKEW_SECONDS = 5
 """How far the chain's clock may be behind ours."""
@@ -121,3 +123,53 @@ class Chain:
             reward_ids=tuple(split_reward_ids(arguments["rewardIds"])),
             packed=tuple(bytes(word) for word in arguments["packed"]),
         )
+
+
+FEED_ABI = (
+    {"type": "function", "name": "decimals", "inputs": [], "outputs": [{"name": "", "type": "uint8"}]},
+    {
+        "type": "function",
+        "name": "latestRoundData",
+        "inputs": [],
+        "outputs": [
+            {"name": "roundId", "type": "uint80"},
+            {"name": "answer", "type": "int256"},
+            {"name": "startedAt", "type": "uint256"},
+            {"name": "updatedAt", "type": "uint256"},
+            {"name": "answeredInRound", "type": "uint80"},
+        ],
+    },
+)
+
+
+class FeedPrice:
+    """A price feed on a chain, of the shape of Chainlink's AggregatorV3Interface. A `PriceSource`."""
+
+    name = "aggregator"
+
+    def __init__(self, client: ChainClient, address: str, *, max_age_seconds: float) -> None:
+        self._client = client
+        self._feed = Contract(address, [dict(entry) for entry in FEED_ABI])
+        self._max_age_seconds = max_age_seconds
+
+    async def usd_e8(self) -> int:
+        """The answer of the feed's last round, scaled to 10^-8 USD and rounded down.
+
+        Raises: PriceUnknown when the feed has none, an old one, or cannot be read. Source: AggregatorV3Interface
+        (an answer that is not above 0, or a round that was not updated, is no price).
+        """
+        try:
+            decimals, round_data = await self._client.read_many(
+                [(self._feed, "decimals", ()), (self._feed, "latestRoundData", ())]
+            )
+        except (ChainError, ValueError) as error:
+            raise PriceUnknown(f"the price feed cannot be read: {str(error)[:200]}") from error
+        round_id, answer, _, updated_at, answered_in = round_data
+        if answer <= 0 or updated_at == 0 or answered_in < round_id:
+            raise PriceUnknown(f"the price feed's round {round_id} has no answer")
+        if time.time() - updated_at > self._max_age_seconds:
+            raise PriceUnknown(f"the price feed's answer is of {datetime.fromtimestamp(updated_at, UTC)}")
+        try:
+            return to_usd_e8(Decimal(answer).scaleb(-decimals))
+        except ValueError as error:
+            raise PriceUnknown(f"the price feed's answer is no price: {error}") from error

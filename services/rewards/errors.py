@@ -31,6 +31,12 @@ class ChainStateUnknown(Unavailable):
     code, title = "chain_not_reached", "The chain has not been reached yet"
 
 
+class PriceUnknown(Unavailable):
+    """The source of prices has none now."""
+
+    code, title = "price_unknown", "The price is not known"
+
+
 class SettlementMismatch(Conflict):
     """What the chain says was settled cannot be what this database knows of."""
 

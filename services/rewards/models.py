@@ -84,13 +84,33 @@ prices = Table(
     Column("id", BigInteger, Identity(), primary_key=True),
     Column("valid_from", Moment, nullable=False),
     Column("usd_e8", BigInteger, comment="null: no price is known from then on"),
-    Column("window", Text, nullable=False),
+    Column("window", Text, nullable=False, comment="observed: ask the observations of this source"),
     Column("source", Text, nullable=False),
     Column("created_at", Moment, nullable=False, server_default=NOW),
 )
-"""USD per BTRST × 10^8 from a moment on: a transaction is priced as of its own time, however late it comes."""
+"""USD per BTRST × 10^8 from a moment on, or where to look from then on: a transaction is priced as of its own time,
+however late it comes."""
 
 Index("ix_prices_valid_from", prices.c.valid_from, prices.c.id)
+
+price_observations = Table(
+    "price_observations",
+    metadata,
+    Column("source", Text, primary_key=True),
+    Column("observed_at", Moment, primary_key=True),
+    Column("usd_e8", BigInteger, nullable=False),
+    CheckConstraint("usd_e8 > 0", name="usd_e8"),
+)
+"""What each source of prices said, and when."""
+
+price_hours = Table(
+    "price_hours",
+    metadata,
+    Column("source", Text, primary_key=True),
+    Column("hour", Moment, primary_key=True),
+    Column("median_usd_e8", BigInteger, nullable=False),
+)
+"""The median of each hour's observations, so that an average over 30 days reads 720 rows."""
 
 transactions = Table(
     "transactions",

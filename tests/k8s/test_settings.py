@@ -53,6 +53,10 @@ UNNEEDED = {  # a default that would not do in production, but is not used there
     "KAFKA_SSL_CERT_FILE": "SCRAM, no certificates of clients",
     "KAFKA_SSL_KEY_FILE": "SCRAM, no certificates of clients",
     "REWARDS_FIXED_PRICE_USD_E8": "development; without a price rewards are held",
+    "REWARDS_PRICE_URL": "for the source http; without a price rewards are held",
+    "REWARDS_PRICE_AUTHORIZATION": "empty: many markets ask for none",
+    "REWARDS_PRICE_FEED_ADDRESS": "for the source aggregator",
+    "REWARDS_PRICE_FEED_RPC_URLS": "empty: the feed is on the chain of CHAIN_RPC_URLS",
     "REWARDS_SIGNER_KEY": "development; a file here",
 }
 WORKERS_ONLY = {"BUS_URL", "KAFKA_SASL_USERNAME", "KAFKA_SASL_PASSWORD", "KAFKA_SSL_CA_FILE"}

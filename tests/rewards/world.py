@@ -30,7 +30,7 @@ from events.jobs import TransactionCompleted, TransactionRefunded
 from services.rewards import models, workers
 from services.rewards.domain.amounts import Price, connector_rewards
 from services.rewards.handlers import subscriptions
-from services.rewards.service.terms import observe_price
+from services.rewards.service.prices import observe_price
 from services.rewards.settings import RewardsSettings
 
 SECRET = "a secret that only the tests of rewards know"

@@ -1,8 +1,8 @@
-"""Calls to the outside: identity and jobs over their internal APIs, and where prices come from."""
+"""Calls to identity and jobs, over their internal APIs."""
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any
 from uuid import UUID
 
 from pydantic import BaseModel, ValidationError
@@ -11,7 +11,6 @@ from chassis.auth import internal_token
 from chassis.clock import Timestamp
 from chassis.errors import Unavailable
 from chassis.http import HttpClient
-from services.rewards.domain.amounts import Price
 from services.rewards.domain.facts import Confirmed, Refunded, RefundFacts, TransactionFacts
 
 UNKNOWN = {"identity": "not_found", "jobs": "unknown_transaction"}
@@ -126,26 +125,3 @@ class Services:
         if not isinstance(body, dict) or body.get("code") != UNKNOWN[service]:
             raise Unavailable(f"{service} does not know this address: is its URL right?")
         return None
-
-
-class PriceSource(Protocol):
-    """Where the price of BTRST comes from."""
-
-    name: str
-
-    async def latest(self) -> Price | None:
-        """The price now, or None when the source has none."""
-        ...
-
-
-class FixedPrice:
-    """A price from the settings: for development, and where no market is."""
-
-    name = "fixed"
-
-    def __init__(self, usd_e8: int | None) -> None:
-        self._usd_e8 = usd_e8
-
-    async def latest(self) -> Price | None:
-        """The price from the settings."""
-        return None if self._usd_e8 is None else Price(self._usd_e8, "fixed", self.name)

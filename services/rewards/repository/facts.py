@@ -1,4 +1,4 @@
-"""SQL for what the service is told: parties, payout wallets, parameters, prices."""
+"""SQL for what the service is told: parties, payout wallets, parameters."""
 
 from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
@@ -9,7 +9,7 @@ from sqlalchemy import Row, func, or_, select, update
 from sqlalchemy.dialects.postgresql import distinct_on, insert
 
 from chassis.db import Session
-from services.rewards.models import parameter_versions, parties, payout_wallets, prices
+from services.rewards.models import parameter_versions, parties, payout_wallets
 
 
 async def lock_parties(session: Session, member_ids: Collection[UUID]) -> dict[UUID, Row[Any]]:
@@ -160,19 +160,3 @@ async def find_current_version(session: Session, now: datetime) -> int | None:
         select(func.max(parameter_versions.c.version)).where(parameter_versions.c.effective_at <= now)
     )
     return found
-
-
-async def insert_price(session: Session, **values: Any) -> None:
-    """Note a price that holds from a moment on."""
-    await session.execute(insert(prices), values)
-
-
-async def find_price(session: Session, moment: datetime) -> Row[Any] | None:
-    """The newest price that held at `moment`."""
-    rows = await session.execute(
-        select(prices)
-        .where(prices.c.valid_from <= moment)
-        .order_by(prices.c.valid_from.desc(), prices.c.id.desc())
-        .limit(1)
-    )
-    return rows.one_or_none()

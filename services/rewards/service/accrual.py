@@ -26,8 +26,9 @@ from services.rewards.domain.states import Reason, Recording, Status, Verificati
 from services.rewards.repository import facts, ledger, rewards, transactions
 from services.rewards.service import journal
 from services.rewards.service.dead_letters import CONTRADICTING, dead_letter
+from services.rewards.service.prices import price_as_of
 from services.rewards.service.refunds import apply_refunds
-from services.rewards.service.terms import parameters_of, price_as_of
+from services.rewards.service.terms import parameters_of
 
 
 def parties_of(row: Any) -> tuple[UUID, UUID]:

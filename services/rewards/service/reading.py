@@ -8,7 +8,7 @@ from uuid import UUID
 from chassis.db import Session
 from services.rewards.errors import ChainStateUnknown
 from services.rewards.repository import facts, ledger, payouts, rewards
-from services.rewards.service.terms import price_as_of
+from services.rewards.service.prices import price_as_of
 
 
 async def get_reward(session: Session, *, reward_id: UUID, beneficiary_id: UUID | None) -> Any:

@@ -13,8 +13,9 @@ from services.rewards.domain.states import Reason, Status, check_transition
 from services.rewards.repository import facts, ledger, rewards
 from services.rewards.service import journal
 from services.rewards.service.accrual import accrued_step, amounts_of
+from services.rewards.service.prices import price_as_of
 from services.rewards.service.refunds import apply_refunds, lock_with_beneficiaries
-from services.rewards.service.terms import current_parameters, parameters_of, price_as_of
+from services.rewards.service.terms import current_parameters, parameters_of
 
 
 async def review_due_rewards(session: Session, *, limit: int) -> int:

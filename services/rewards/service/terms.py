@@ -1,15 +1,12 @@
-"""The terms a transaction is rewarded on: the version of the parameters it names, and the price of its moment."""
+"""The terms a transaction is rewarded on: the version of the parameters that it names."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 
-from chassis.clock import utc_now
 from chassis.db import Session
 from events.governance import GENESIS_PARAMETERS
-from services.rewards.domain.amounts import Parameters, Price
+from services.rewards.domain.amounts import Parameters
 from services.rewards.repository import facts
-
-BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 async def parameters_of(session: Session, version: int) -> Parameters | None:
@@ -39,29 +36,3 @@ def _as_parameters(version: int, values: Mapping[str, int]) -> Parameters:
         epoch_budget_wei=whole["epoch_budget_wei"],
         min_payout_wei=whole["min_payout_wei"],
     )
-
-
-async def price_as_of(session: Session, moment: datetime) -> Price | None:
-    """USD per BTRST at `moment`, or None when no price is known for it. Source: the network's rule 7."""
-    row = await facts.find_price(session, moment)
-    if row is None or row.usd_e8 is None:
-        return None
-    return Price(usd_e8=row.usd_e8, window=row.window, source=row.source)
-
-
-async def observe_price(session: Session, *, price: Price | None, source: str) -> bool:
-    """Note the price that `source` gives now if it differs from the last one; True when it was noted.
-
-    The first price ever noted holds for all time before it too; later ones from now on, so that a transaction is
-    priced as of its own moment however late its event comes.
-    """
-    now = utc_now()
-    last = await facts.find_price(session, now)
-    usd_e8, window = (price.usd_e8, price.window) if price else (None, "")
-    if last is None and price is None:
-        return False
-    if last is not None and (last.usd_e8, last.window, last.source) == (usd_e8, window, source):
-        return False
-    valid_from = BEGINNING if last is None else now
-    await facts.insert_price(session, valid_from=valid_from, usd_e8=usd_e8, window=window, source=source)
-    return True

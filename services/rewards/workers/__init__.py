@@ -9,7 +9,6 @@ from chassis.app import Worker
 from services.rewards.workers.facts import (
     accrue_ready,
     ask_for_facts,
-    observe_price,
     review_due,
     verify_refunds,
     verify_transactions,
@@ -24,6 +23,7 @@ from services.rewards.workers.payouts import (
     reconcile_supply,
     settle_payouts,
 )
+from services.rewards.workers.prices import observe_price
 
 __all__ = [
     "WORKERS",

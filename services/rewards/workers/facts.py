@@ -10,22 +10,12 @@ from chassis.context import Context
 from chassis.errors import Unavailable
 from chassis.http import HttpUnavailable
 from chassis.telemetry import log
-from services.rewards.clients import PriceSource
 from services.rewards.domain.facts import RefundFacts, TransactionFacts
-from services.rewards.service import facts, review, terms, verification
+from services.rewards.service import facts, review, verification
 
 LIMIT = 100
 AT_ONCE = 10
 """Questions to another service under way together."""
-
-
-async def observe_price(context: Context) -> bool:
-    """Note the price the source gives now, if it is another one."""
-    source: PriceSource = context.resources.prices
-    price = await source.latest()
-    async with context.database.unit_of_work() as session:
-        await terms.observe_price(session, price=price, source=source.name)
-    return False
 
 
 async def ask_for_facts(context: Context) -> bool:

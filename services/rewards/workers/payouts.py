@@ -21,12 +21,14 @@ from chassis.context import Context
 from chassis.db import Session
 from chassis.telemetry import log
 from services.rewards.chain import Chain
-from services.rewards.clients import FixedPrice, PriceSource, Services
+from services.rewards.clients.prices import PriceSource
+from services.rewards.clients.services import Services
 from services.rewards.errors import SettlementMismatch
 from services.rewards.models import LANE, chain
 from services.rewards.service import audit, outcomes, payouts, recovery
 from services.rewards.service.journal import Place
 from services.rewards.settings import RewardsSettings
+from services.rewards.workers.prices import open_source
 
 RECONCILE_SECONDS = 10.0
 """How often to compare ledger and chain although no new block is final."""
@@ -58,6 +60,8 @@ class Resources:
     services: Services
     prices: PriceSource
     chain_side: ChainSide | None
+    price_asked_at: float = float("-inf")
+    """Monotonic: a source that is away is not asked again at once."""
 
 
 @asynccontextmanager
@@ -70,18 +74,26 @@ async def open_resources(context: Context) -> AsyncIterator[Resources]:
         jobs_url=settings.jobs_url,
         internal_secret=settings.internal_secret,
     )
-    prices = FixedPrice(settings.fixed_price_usd_e8)
+    async with contextlib.AsyncExitStack() as stack:
+        prices = await open_source(settings, context.http, stack)
+        async with _open_chain(context, settings) as side:
+            yield Resources(services, prices, side)
+
+
+@asynccontextmanager
+async def _open_chain(context: Context, settings: RewardsSettings) -> AsyncIterator[ChainSide | None]:
+    """This process' side of the chain, closed in the end; None where it has none."""
     if settings.role == "api":  # the chain and the signer's key are the worker's
-        yield Resources(services, prices, None)
+        yield None
         return
     if not settings.pays:
         log.warning("no_chain", reason="CHAIN_RPC_URLS, REWARDS_BTRST_ADDRESS or REWARDS_MINTER_ADDRESS is not set")
-        yield Resources(services, prices, None)
+        yield None
         return
     rpc = JsonRpc(settings.rpc_urls, timeout_seconds=settings.rpc_timeout_seconds)
     side = open_chain_side(context, ChainClient(rpc), await asyncio.to_thread(_key_of, settings))
     try:
-        yield Resources(services, prices, side)
+        yield side
     finally:
         if side.manager is not None:
             with contextlib.suppress(Exception):  # the lease runs out by itself

@@ -1,0 +1,1 @@
+"""Calls to the outside world: the other services, and whoever knows the price."""
