@@ -116,4 +116,4 @@ def test_the_proofs_fail_on_contracts_that_do_not_keep_them(
     text = source.read_text()
     assert text.count(line) == 1
     source.write_text(text.replace(line, altered))
-    assert re.search(rf"FAIL\S* check_{refuted}", proofs(copy, "--function", f"check_{refuted}"))
+    assert re.search(rf"FAIL\S* check_{refuted}", proofs(copy, "--early-exit", "--function", f"check_{refuted}"))
