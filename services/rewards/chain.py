@@ -1,20 +1,21 @@
 """Typed calls of the minter and the token: what rewards reads from the chain and writes to it."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
 from chassis.chain.abi import Contract
 from chassis.chain.artifacts import load_artifact
-from chassis.chain.client import ChainClient
+from chassis.chain.client import ChainClient, Read
 from chassis.chain.errors import ChainError, RpcUnavailable
 from chassis.chain.signer import AllowedCall, allow
 from chassis.chain.values import Log, hex_bytes
-from services.rewards.domain.planning import ChainView
+from services.rewards.domain.planning import ChainView, Supply
 from services.rewards.domain.prices import to_usd_e8
 from services.rewards.domain.recovery import Settled, split_reward_ids
+from services.rewards.domain.states import Reason
 from services.rewards.errors import PriceUnknown, SettlementMismatch
 
 CLOCK_SKEW_SECONDS = 5
@@ -22,17 +23,26 @@ CLOCK_SKEW_SECONDS = 5
 
 
 class Chain:
-    """The contracts of this deployment, behind one client."""
+    """The contracts of this deployment, behind one client.
 
-    def __init__(self, client: ChainClient, *, btrst_address: str, minter_address: str) -> None:
+    Rewards are minted, or (`pays_from_reserve`) paid from the reserve that a ReservePayer holds of a token without
+    mint; `minter_address` is that of the one or the other, and to settle is the same call of both.
+    """
+
+    def __init__(
+        self, client: ChainClient, *, btrst_address: str, minter_address: str, pays_from_reserve: bool = False
+    ) -> None:
         self.client = client
         self.token = Contract(btrst_address, load_artifact("BTRST").abi)
-        self.minter = Contract(minter_address, load_artifact("RewardsMinter").abi)
+        self._minter_name = "reserve_payer" if pays_from_reserve else "rewards_minter"
+        artifact = "ReservePayer" if pays_from_reserve else "RewardsMinter"
+        self.minter = Contract(minter_address, load_artifact(artifact).abi)
+        self.pays_from_reserve = pays_from_reserve
         self.settled_topic = self.minter.topic("Settled")
 
     def contracts(self) -> dict[str, str]:
         """Name → address, for the pins."""
-        return {"btrst": self.token.address, "rewards_minter": self.minter.address}
+        return {"btrst": self.token.address, self._minter_name: self.minter.address}
 
     def allowed_calls(self) -> list[AllowedCall]:
         """All that the signer may ever sign."""
@@ -57,12 +67,11 @@ class Chain:
                 (self.minter, "availableWei", ()),
                 (self.minter, "capacityWei", ()),
                 (self.minter, "pausedUntil", ()),
-                (self.token, "totalSupply", ()),
-                (self.token, "cap", ()),
+                *self._room_reads(),
             ],
             block=newest.number,
         )
-        next_id, available, capacity, paused_until, supply, cap = figures
+        next_id, available, capacity, paused_until, *room = figures
         return ChainView(
             minter=self.minter.address,
             settled_topic=self.settled_topic,
@@ -70,18 +79,28 @@ class Chain:
             next_id=next_id,
             available_wei=available,
             capacity_wei=capacity,
-            total_supply_wei=supply,
-            cap_wei=cap,
+            room_wei=self._supply(room).remaining_wei,
+            room_reason=Reason.RESERVE_EMPTY if self.pays_from_reserve else Reason.SUPPLY_CAP,
             paused_until=paused_until,
             # The chain's own time, which may be ahead of ours; but a chain without blocks stands still.
             timestamp=max(newest.timestamp, int(time.time()) - CLOCK_SKEW_SECONDS),
             chain_nonce=nonce,
         )
 
-    async def read_supply(self) -> tuple[int, int]:
-        """(total supply, cap) of the token, in wei. Raises: RpcUnavailable, RpcError."""
-        supply, cap = await self.client.read_many([(self.token, "totalSupply", ()), (self.token, "cap", ())])
-        return supply, cap
+    async def read_supply(self) -> Supply:
+        """The token's figures as of the newest block. Raises: RpcUnavailable, RpcError."""
+        return self._supply(await self.client.read_many(self._room_reads()))
+
+    def _room_reads(self) -> list[Read]:
+        last: Read = (self.minter, "reserveWei", ()) if self.pays_from_reserve else (self.token, "cap", ())
+        return [(self.token, "totalSupply", ()), last]
+
+    def _supply(self, figures: Sequence[int]) -> Supply:
+        """From what `_room_reads` brought. A token without mint has its whole supply for its cap."""
+        total, last = figures
+        if self.pays_from_reserve:
+            return Supply(total_wei=total, cap_wei=total, remaining_wei=last)
+        return Supply(total_wei=total, cap_wei=last, remaining_wei=last - total)
 
     async def read_next_id(self) -> int:
         """The number the minter expects next. Raises: RpcUnavailable, RpcError."""

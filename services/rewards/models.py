@@ -363,6 +363,7 @@ chain_figures = Table(
     Column("id", SmallInteger, primary_key=True, autoincrement=False),
     Column("total_supply_wei", WeiColumn, nullable=False),
     Column("cap_wei", WeiColumn, nullable=False),
+    Column("remaining_wei", WeiColumn, nullable=False),
     Column("onchain_minted_wei", WeiColumn, nullable=False),
     Column("ledger_minted_wei", WeiColumn, nullable=False),
     Column("as_of_block", BigInteger, nullable=False),

@@ -200,7 +200,7 @@ def _as_leaf(line: Line) -> LeafRead:
 async def get_token(session: SessionDep, context: ContextDep) -> TokenRead:
     """Supply, price, and how long rewards last."""
     figures = await reading.get_chain_figures(session)
-    remaining = figures.cap_wei - figures.total_supply_wei
+    remaining = figures.remaining_wei
     minted = figures.minted_month_wei
     return TokenRead(
         address=context.settings.btrst_address,

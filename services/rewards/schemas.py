@@ -146,7 +146,7 @@ class SummaryRead(ReadModel):
 
 
 class ForecastRead(ReadModel):
-    """How long what is left under the cap lasts at the pace of the last 30 days."""
+    """How long what is left lasts at the pace of the last 30 days."""
 
     window_days: int
     minted_wei: Wei
@@ -161,7 +161,9 @@ class TokenRead(ReadModel):
     cap_wei: Wei
     total_supply_wei: Wei
     rewards_minted_wei: Wei
-    remaining_wei: Wei = Field(description="cap_wei − total_supply_wei")
+    remaining_wei: Wei = Field(
+        description="What rewards can still be paid of: cap_wei − total_supply_wei, or the reserve"
+    )
     price_usd_e8: int | None
     forecast: ForecastRead
 

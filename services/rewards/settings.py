@@ -18,9 +18,13 @@ class RewardsSettings(ServiceSettings):
     """JSON-RPC endpoints, comma-separated, the preferred one first."""
 
     chain_id: int = 31337
-    payout_mode: Literal["mint"] = "mint"
+    payout_mode: Literal["mint", "transfer"] = "mint"
+    """Whether rewards are minted, or paid from a reserve of a token that has no mint."""
+
     btrst_address: str = ""
     minter_address: str = ""
+    """The RewardsMinter; for `transfer` the ReservePayer."""
+
     start_block: int = Field(0, ge=0)
     """The block of the deployment: no log of ours is older."""
 

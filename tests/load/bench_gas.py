@@ -7,20 +7,14 @@ a zero byte, as real ones do: calldata costs what it will cost. Each payment is 
 
 import asyncio
 import json
-import subprocess
 import sys
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
 
-from eth_abi.abi import encode
-from eth_utils.abi import collapse_if_tuple
 from eth_utils.address import to_checksum_address
 from eth_utils.crypto import keccak
 
-from scripts.build_contracts import CONTRACTS, FORGE
+from tests.contracts.bench_code import calldata, creation
 from tests.contracts.conftest import PEOPLE, deployed
 from tests.contracts.local_chain import Chain, account, anvil, word
 
@@ -31,37 +25,25 @@ GAS = 2**24
 SIGNER = PEOPLE["signer"]
 
 
-def built(folder: Path) -> dict[str, Any]:
-    """The designs under `contracts/bench`, compiled as the product is: name → forge's output."""
-    command = [str(FORGE), "build", "--root", str(CONTRACTS), "--contracts", "bench", "--skip", "test/**"]
-    places = ["--out", str(folder / "out"), "--cache-path", str(folder / "cache")]
-    subprocess.run([*command, *places], cwd=CONTRACTS, check=True, capture_output=True, timeout=300)
-    names = ("PlainToken", "MappingMinter", "BitmapMinter", "Disperser", "FixedSupplyToken")
-    return {name: json.loads((folder / "out" / f"{name}.sol" / f"{name}.json").read_text()) for name in names}
-
-
 @dataclass
 class Peer:
     """A deployed contract of `contracts/bench`."""
 
     chain: Chain
-    artifact: Any
+    name: str
     address: str = ""
 
     async def deploy(self, *arguments: object) -> "Peer":
         """Deploy it; the signer pays."""
-        constructor = next((entry for entry in self.artifact["abi"] if entry["type"] == "constructor"), {"inputs": []})
-        data = self.artifact["bytecode"]["object"] + encode(_types(constructor), arguments).hex()
-        creation = {"from": SIGNER.address, "data": data, "gas": hex(GAS)}
-        sent = await self.chain.node.call("eth_sendTransaction", creation)
+        data = "0x" + creation(self.name, *arguments).hex()
+        asked = {"from": SIGNER.address, "data": data, "gas": hex(GAS)}
+        sent = await self.chain.node.call("eth_sendTransaction", asked)
         self.address = to_checksum_address((await self.chain._receipt(sent))["contractAddress"])
         return self
 
     def data(self, function: str, *arguments: object) -> bytes:
         """Calldata."""
-        entry = next(each for each in self.artifact["abi"] if each.get("name") == function)
-        types = _types(entry)
-        return keccak(text=f"{function}({','.join(types)})")[:4] + encode(types, arguments)
+        return calldata(self.name, function, *arguments)
 
     async def call(self, function: str, *arguments: object) -> int:
         """Send a call by the signer; the receipt's gas."""
@@ -73,10 +55,6 @@ class Peer:
         """Wei of an account, for tokens."""
         asked = {"to": self.address, "data": "0x" + self.data("balanceOf", account).hex()}
         return int(await self.chain.node.call("eth_call", asked, "latest"), 16)
-
-
-def _types(entry: Any) -> list[str]:
-    return [collapse_if_tuple(item) for item in entry["inputs"]]
 
 
 class Design:
@@ -209,7 +187,7 @@ async def measure(design: Design, number: int) -> Figures:
     return found
 
 
-async def designs(chain: Chain, code: dict[str, Any]) -> list[Design]:
+async def designs(chain: Chain) -> list[Design]:
     """Ours and the peers, deployed."""
     await chain.node.call("anvil_impersonateAccount", SIGNER.address)
     found: list[Design] = [Settle(chain)]
@@ -218,12 +196,12 @@ async def designs(chain: Chain, code: dict[str, Any]) -> list[Design]:
         ("mapping of ids, batched", Mapped, "MappingMinter", COUNTS),
         ("bitmap of ids", Bits, "BitmapMinter", COUNTS),
     ):
-        token = await Peer(chain, code["PlainToken"]).deploy()
-        peer = await Peer(chain, code[contract]).deploy(token.address, SIGNER.address)
+        token = await Peer(chain, "PlainToken").deploy()
+        peer = await Peer(chain, contract).deploy(token.address, SIGNER.address)
         await token.call("grantRole", keccak(text="MINTER_ROLE"), peer.address)
         found.append(kind(peer, token, name, counts))
-    token = await Peer(chain, code["FixedSupplyToken"]).deploy(SIGNER.address, 250_000_000 * BTRST)
-    peer = await Peer(chain, code["Disperser"]).deploy()
+    token = await Peer(chain, "FixedSupplyToken").deploy(SIGNER.address, 250_000_000 * BTRST)
+    peer = await Peer(chain, "Disperser").deploy()
     await token.call("approve", peer.address, 2**256 - 1)
     return [*found, Dispersed(peer, token, "disperse.app's shape (transfers only)")]
 
@@ -234,11 +212,9 @@ def _cell(figures: dict[int, int], count: int) -> str:
 
 async def main() -> int:
     """Measure and print; 1 when a goal of the design is missed."""
-    with tempfile.TemporaryDirectory(dir=_scratch(), prefix="bench-") as folder:
-        code = built(Path(folder))
     with anvil() as url:
         chain = await deployed(url, mint_capacity_wei=130_000_000 * BTRST)
-        measured = [(design, await measure(design, i)) for i, design in enumerate(await designs(chain, code))]
+        measured = [(design, await measure(design, i)) for i, design in enumerate(await designs(chain))]
     heads = [f"{kind} {count}" for kind in ("repeat", "fresh") for count in COUNTS]
     print(f"{'gas of each reward':<40}" + "".join(f"{head:>11}" for head in [*heads, "merged 5:1"]))
     for design, found in measured:
@@ -257,12 +233,6 @@ async def main() -> int:
     missed = [f"{name}: {result[name]} > {most}" for name, most in goals.items() if (result[name] or 0) > most]
     print("\n".join(missed) or "every goal is reached")
     return 1 if missed else 0
-
-
-def _scratch() -> Path:
-    scratch = CONTRACTS / "cache"
-    scratch.mkdir(exist_ok=True)
-    return scratch
 
 
 if __name__ == "__main__":

@@ -3,6 +3,8 @@
 import asyncio
 import contextlib
 import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +36,7 @@ class Network:
         addresses = {name: Account.from_key(key).address for name, key in self.keys.items()}
         for address in addresses.values():
             await self.client.rpc.call("anvil_setBalance", address, hex(10**21))
-        mining = asyncio.create_task(self._keep_mining())
-        try:
+        async with self.mining():
             self.deployment = await deploy(
                 self.node.url,
                 self.keys["deployer"],
@@ -44,13 +45,20 @@ class Network:
                 guardian_address=addresses["guardian"],
                 allocations=[],
             )
-        finally:
-            mining.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await mining
         await self.mine(8)  # the reorganisations of tests are to leave the contracts
         at = self.deployment["contracts"]
         self.contracts = Chain(self.client, btrst_address=at["btrst"], minter_address=at["rewards_minter"])
+
+    @asynccontextmanager
+    async def mining(self) -> AsyncIterator[None]:
+        """Blocks come by themselves while the block runs."""
+        task = asyncio.create_task(self._keep_mining())
+        try:
+            yield
+        finally:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
 
     async def _keep_mining(self) -> None:
         while True:

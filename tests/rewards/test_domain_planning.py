@@ -29,7 +29,7 @@ from services.rewards.domain.states import Reason
 from services.rewards.errors import SettlementMismatch
 
 pytestmark = pytest.mark.unit
-AMPLE = Limits(bucket_wei=10**30, epoch_wei=10**30, cap_wei=10**30, largest_wei=10**28)
+AMPLE = Limits(bucket_wei=10**30, epoch_wei=10**30, room_wei=10**30, largest_wei=10**28)
 
 
 def _address(number: int) -> str:
@@ -61,7 +61,7 @@ def test_earlier_refunds_are_set_off_first_and_a_used_up_reward_has_no_word():
 
 def test_what_does_not_fit_is_held_and_blocks_nothing():
     queue = [_candidate(50, 1), _candidate(60, 2), _candidate(40, 3)]
-    tight = Limits(bucket_wei=10**9, epoch_wei=95, cap_wei=10**9, largest_wei=10**9)
+    tight = Limits(bucket_wei=10**9, epoch_wei=95, room_wei=10**9, largest_wei=10**9)
     plan = plan_batch(queue, {}, tight)
     assert [line.amount_wei for line in plan.lines] == [50, 40]
     assert plan.held == [(queue[1].reward_id, Reason.EPOCH_BUDGET)]
@@ -73,7 +73,7 @@ def test_what_does_not_fit_is_held_and_blocks_nothing():
 
 def test_an_empty_bucket_ends_the_plan_without_holding_anything():
     queue = [_candidate(50, 1), _candidate(60, 2), _candidate(40, 3)]
-    plan = plan_batch(queue, {}, Limits(bucket_wei=100, epoch_wei=10**9, cap_wei=10**9, largest_wei=10**9))
+    plan = plan_batch(queue, {}, Limits(bucket_wei=100, epoch_wei=10**9, room_wei=10**9, largest_wei=10**9))
     assert [line.amount_wei for line in plan.lines] == [50]
     assert plan.held == []
 

@@ -1,7 +1,6 @@
 """Rare turns of the money path: another signer, a reorganisation behind a refund, a restored budget, a long pause."""
 
 from datetime import timedelta
-from typing import Any
 
 import pytest
 from eth_account import Account
@@ -12,6 +11,7 @@ from chassis.chain.values import hex_text
 from chassis.clock import utc_now
 from chassis.testing import eventually
 from services.rewards import models, workers
+from services.rewards.domain.planning import Supply
 from services.rewards.service import audit
 from tests.rewards.chain_world import PaidWorld
 from tests.rewards.world import Story, World
@@ -306,8 +306,9 @@ async def test_the_audit_sums_the_newest_blocks_and_all_before_it_believes_a_dif
     async def compare(block: int) -> tuple[int, int]:
         nonlocal counted
         async with world.context.database.unit_of_work() as session:
-            figures: dict[str, Any] = {"total_supply_wei": 0, "cap_wei": 1}
-            reached, counted = await audit.reconcile(session, final_block=block, counted=counted, **figures)
+            reached, counted = await audit.reconcile(
+                session, final_block=block, counted=counted, supply=Supply(total_wei=0, cap_wei=1, remaining_wei=1)
+            )
         assert reached == block
         (row,) = await world.rows(select(models.chain_figures))
         return row.onchain_minted_wei, row.ledger_minted_wei

@@ -38,12 +38,26 @@ class ChainView:
     next_id: int
     available_wei: int
     capacity_wei: int
-    total_supply_wei: int
-    cap_wei: int
+    room_wei: int
+    """What the token's cap still lets be minted, or what is in the reserve."""
+
+    room_reason: Reason
+    """Why a reward is held that there is no room for: supply_cap, or reserve_empty."""
+
     paused_until: int
     timestamp: int
     chain_nonce: int
     """The nonce the chain expects next of the signer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Supply:
+    """The token's figures, in wei; `remaining_wei` is what rewards can still be paid of: room under the cap, or the
+    reserve."""
+
+    total_wei: int
+    cap_wei: int
+    remaining_wei: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +72,14 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Room for new wei, each for itself. `largest_wei` is what the bucket could ever give at once."""
+    """Room for new wei, each for itself. `largest_wei` is what the bucket could ever give at once; `room_wei` is that
+    under the cap or in the reserve, and `room_reason` why a reward is held that does not fit into it."""
 
     bucket_wei: int
     epoch_wei: int
-    cap_wei: int
+    room_wei: int
     largest_wei: int
+    room_reason: Reason = Reason.SUPPLY_CAP
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +116,8 @@ class Plan:
 def plan_batch(candidates: Sequence[Candidate], receivables: Mapping[UUID, int], limits: Limits) -> Plan:
     """Take candidates first in first out while there is room; what no room can come for is held with its reason.
 
-    An empty bucket ends the plan (it fills by itself within seconds); budget and cap hold the one reward that does
-    not fit, so that it blocks nothing behind it.
+    An empty bucket ends the plan (it fills by itself within seconds); budget, cap and reserve hold the one reward that
+    does not fit, so that it blocks nothing behind it.
     """
     plan = Plan(receivables=dict(receivables))
     words: dict[str, int] = {}
@@ -129,8 +145,8 @@ def plan_batch(candidates: Sequence[Candidate], receivables: Mapping[UUID, int],
 def _held_because(net_wei: int, planned_wei: int, limits: Limits) -> Reason | None:
     if net_wei > min(limits.largest_wei, MAX_WORD_WEI):
         return Reason.UNDER_REVIEW
-    if planned_wei + net_wei > limits.cap_wei:
-        return Reason.SUPPLY_CAP
+    if planned_wei + net_wei > limits.room_wei:
+        return limits.room_reason
     if planned_wei + net_wei > limits.epoch_wei:
         return Reason.EPOCH_BUDGET
     return None

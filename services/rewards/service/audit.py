@@ -8,6 +8,7 @@ from prometheus_client import Gauge
 from chassis.clock import utc_now
 from chassis.db import Session
 from chassis.telemetry import log
+from services.rewards.domain.planning import Supply
 from services.rewards.repository import ledger, payouts
 
 MONTH = timedelta(days=30)
@@ -80,7 +81,7 @@ NOTHING = Counted()
 
 
 async def reconcile(
-    session: Session, *, final_block: int, total_supply_wei: int, cap_wei: int, counted: Counted = NOTHING
+    session: Session, *, final_block: int, supply: Supply, counted: Counted = NOTHING
 ) -> tuple[int, Counted]:
     """Compare ledger and chain at the newest final block at which both are complete; the block, and what to begin
     the next comparison with.
@@ -107,8 +108,9 @@ async def reconcile(
         counted = await _count(session, counted, block - RECOUNTED_BLOCKS)
     await payouts.put_chain_figures(
         session,
-        total_supply_wei=total_supply_wei,
-        cap_wei=cap_wei,
+        total_supply_wei=supply.total_wei,
+        cap_wei=supply.cap_wei,
+        remaining_wei=supply.remaining_wei,
         onchain_minted_wei=onchain,
         ledger_minted_wei=booked,
         as_of_block=block,

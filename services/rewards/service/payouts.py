@@ -36,6 +36,9 @@ from services.rewards.service.terms import current_parameters
 PAUSE_RETRY = timedelta(minutes=15)
 """A pause may be lifted before its end."""
 
+RESERVE_RETRY = timedelta(minutes=5)
+"""Anybody may fund the reserve at any time."""
+
 LIMIT_RETRY = timedelta(hours=1)
 """A vote may raise what one chain tx may mint; room under the cap comes back only with a settlement that failed."""
 
@@ -129,8 +132,9 @@ async def _plan(
     limits = Limits(
         bucket_wei=bucket_room(available_wei=view.available_wei, in_flight_wei=under_way),
         epoch_wei=max(0, parameters.epoch_budget_wei - charged),
-        cap_wei=max(0, view.cap_wei - view.total_supply_wei - under_way),
+        room_wei=max(0, view.room_wei - under_way),
         largest_wei=bucket_room(available_wei=view.capacity_wei, in_flight_wei=0),
+        room_reason=view.room_reason,
     )
     candidates = [Candidate(row.id, row.beneficiary_id, address, row.amount_wei) for row, address in payable]
     return plan_batch(candidates, {member: int(row.receivable_wei) for member, row in owing.items()}, limits)
@@ -142,7 +146,12 @@ async def _hold_planned(session: Session, plan: Plan, now: datetime) -> None:
     parameters = await current_parameters(session, now)
     _, epoch_end = epoch_of(now, parameters.epoch_seconds)
     later = now + LIMIT_RETRY
-    again = {Reason.EPOCH_BUDGET: epoch_end, Reason.SUPPLY_CAP: later, Reason.UNDER_REVIEW: later}
+    again = {
+        Reason.EPOCH_BUDGET: epoch_end,
+        Reason.SUPPLY_CAP: later,
+        Reason.RESERVE_EMPTY: now + RESERVE_RETRY,
+        Reason.UNDER_REVIEW: later,
+    }
     locked = await rewards.lock_rewards(session, [reward_id for reward_id, _ in plan.held])
     for reward_id, reason in plan.held:
         await hold_reward(session, locked[reward_id], reason=reason, check_at=again.get(reason), now=now)

@@ -111,7 +111,12 @@ def _key_of(settings: RewardsSettings) -> Key | None:
 def open_chain_side(context: Context, client: ChainClient, key: Key | None) -> ChainSide:
     """The chain with its transaction manager (none without a key) and the indexer of `Settled`."""
     settings: RewardsSettings = context.settings
-    contracts = Chain(client, btrst_address=settings.btrst_address, minter_address=settings.minter_address)
+    contracts = Chain(
+        client,
+        btrst_address=settings.btrst_address,
+        minter_address=settings.minter_address,
+        pays_from_reserve=settings.payout_mode == "transfer",
+    )
     manager = None
     if key is not None:
         signer = IntentSigner(
@@ -238,7 +243,7 @@ async def reconcile_supply(context: Context) -> bool:
         is_due = time.monotonic() >= side.reconciled_at + RECONCILE_SECONDS
         if block is None or (block == side.reconciled_block and not is_due):
             return False
-        supply, cap = await side.chain.read_supply()
+        supply = await side.chain.read_supply()
     except ChainError as problem:
         log.warning("audit_waits", reason=str(problem)[:300])
         return False
@@ -247,8 +252,7 @@ async def reconcile_supply(context: Context) -> bool:
         reached, side.counted = await audit.reconcile(
             session,
             final_block=block,
-            total_supply_wei=supply,
-            cap_wei=cap,
+            supply=supply,
             counted=audit.NOTHING if is_stale else side.counted,
         )
     side.reconciled_block, side.reconciled_at = reached, time.monotonic()
