@@ -227,10 +227,8 @@ async def test_the_command_deploys_and_prints_the_settings_of_the_service(networ
         status, output = await run(DEPLOYER_KEY=network.keys["deployer"])
     assert status == 0, output
     told = dict(line.split("=", 1) for line in output.splitlines())
-    settings = RewardsSettings(
-        database_url="postgresql://x/y",
-        **{name.removeprefix("REWARDS_").lower(): value for name, value in told.items()},
-    )
+    values = {name.removeprefix("REWARDS_").lower(): value for name, value in told.items()}
+    settings = RewardsSettings(database_url="postgresql://x/y", **values)
     assert (settings.payout_mode, settings.btrst_address) == ("transfer", at["btrst"])
     chain = Chain(
         network.client, btrst_address=at["btrst"], minter_address=settings.minter_address, pays_from_reserve=True
