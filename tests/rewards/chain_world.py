@@ -146,7 +146,8 @@ class PaidWorld(World):
         numbers = sorted(row.seq for row in await self.rewards() if row.seq is not None)
         assert numbers == list(range(1, len(numbers) + 1))
         nonces = await self.rows(select(models.chain.intents.c.nonce).order_by(models.chain.intents.c.nonce))
-        assert [row.nonce for row in nonces] == list(range(nonces[0].nonce, nonces[0].nonce + len(nonces)))
+        first = nonces[0].nonce if nonces else 0
+        assert [row.nonce for row in nonces] == list(range(first, first + len(nonces)))
         owed = await self.rows(
             select(func.sum(models.ledger_postings.c.amount_wei)).where(
                 models.ledger_postings.c.account == "receivable"
