@@ -166,6 +166,7 @@ def _situation(**changes):
         "payout_address": "0x" + "1" * 40,
         "next_wallet_at": None,
         "reaches_minimum": True,
+        "earned_at": NOW,
     }
     return Situation(**(fine | changes))
 
@@ -187,6 +188,22 @@ def test_a_reward_stands_where_the_first_missing_thing_puts_it():
     assert standing(_situation(payout_address=None, next_wallet_at=later), NOW).check_at == later
     nothing = standing(_situation(amount_wei=0), NOW)
     assert (nothing.status, nothing.reason) == (Status.CANCELLED, Reason.ZERO_AMOUNT)
+
+
+@pytest.mark.parametrize("waits", [{"payout_address": None}, {"reaches_minimum": False}])
+def test_what_waits_for_its_beneficiary_lapses_after_a_year(waits):
+    lapses_at = NOW + timedelta(days=365)
+    held = standing(_situation(**waits), NOW)
+    assert (held.status, held.check_at) == (Status.HELD, lapses_at)
+    assert standing(_situation(**waits), lapses_at - timedelta(microseconds=1)).status == Status.HELD
+    lapsed = standing(_situation(**waits), lapses_at)
+    assert (lapsed.status, lapsed.reason, lapsed.check_at) == (Status.CANCELLED, held.reason, None)
+    assert standing(_situation(), lapses_at).status == Status.QUEUED
+
+
+@pytest.mark.parametrize("waits", [{"has_price": False}, {"is_verified": False}])
+def test_what_waits_for_the_network_never_lapses(waits):
+    assert standing(_situation(**waits), NOW + timedelta(days=3_650)).status == Status.HELD
 
 
 @settings(deadline=None)

@@ -306,3 +306,25 @@ async def test_the_ledger_is_append_only_and_balanced_by_the_database(world: Wor
         with pytest.raises(DBAPIError, match=r"append-only|sum to 0"):
             await world.execute(sql)
     assert len(await world.rows(models.ledger_postings.select())) == 4
+
+
+async def test_a_reward_that_nobody_takes_for_a_year_is_the_networks_again(world: World, story: Story):
+    await story.begin(wallets=False)
+    completed = await story.pay()
+    (first, _) = await world.rewards()
+    assert first.check_at == first.created_at + timedelta(days=365)
+    await world.tell(story.wallet(story.client_connector))
+    year = "interval '365 days'"
+    await world.execute(f"UPDATE rewards SET created_at = created_at - {year}, check_at = check_at - {year}")
+    await workers.review_due(world.context)
+    found = {row.side: row for row in await world.rewards()}
+    assert (found["client"].status, found["talent"].status) == ("queued", "cancelled")
+    assert found["talent"].reason == "no_payout_wallet"
+    assert await world.lines(story.talent_connector) == [("accrual", TWENTY), ("cancel", -TWENTY)]
+    (told,) = await world.published("rewards.reward.cancelled.v1")
+    assert (told["reward_id"], told["reason"]) == (str(found["talent"].id), "no_payout_wallet")
+    await world.tell(story.wallet(story.talent_connector))
+    await workers.review_due(world.context)
+    await story.refund(completed, 50_000)
+    assert {row.side: row.status for row in await world.rewards()} == {"client": "queued", "talent": "cancelled"}
+    await world.check_ledger()

@@ -6,6 +6,9 @@ from datetime import datetime, timedelta
 from services.rewards.domain.states import Reason, Status
 
 PRICE_RETRY = timedelta(seconds=60)
+LAPSES_AFTER = timedelta(days=365)
+"""How long a reward waits for its beneficiary: for a payout wallet, or for enough to be worth a payment. What the
+network itself holds back (a price, a budget, the cap, a pause) never lapses."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +24,7 @@ class Situation:
     """When a wallet that is set but not effective yet becomes so."""
 
     reaches_minimum: bool
+    earned_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +47,14 @@ def standing(situation: Situation, now: datetime) -> Standing:  # noqa: PLR0911 
     if not situation.is_verified:
         return Standing(Status.HELD, Reason.UNVERIFIED)
     if situation.payout_address is None:
-        return Standing(Status.HELD, Reason.NO_PAYOUT_WALLET, situation.next_wallet_at)
+        return _waits_for_beneficiary(Reason.NO_PAYOUT_WALLET, situation, now)
     if not situation.reaches_minimum:
-        return Standing(Status.HELD, Reason.BELOW_MINIMUM)
+        return _waits_for_beneficiary(Reason.BELOW_MINIMUM, situation, now)
     return Standing(Status.QUEUED)
+
+
+def _waits_for_beneficiary(reason: Reason, situation: Situation, now: datetime) -> Standing:
+    lapses_at = situation.earned_at + LAPSES_AFTER
+    if now >= lapses_at:
+        return Standing(Status.CANCELLED, reason)
+    return Standing(Status.HELD, reason, min(situation.next_wallet_at or lapses_at, lapses_at))

@@ -97,6 +97,7 @@ async def _situations(session: Session, rows: Sequence[Any], now: datetime) -> d
             payout_address=wallets.get(row.beneficiary_id),
             next_wallet_at=coming.get(row.beneficiary_id),
             reaches_minimum=enough.get(row.beneficiary_id, True),
+            earned_at=row.created_at,
         )
         for row in rows
     }
@@ -136,6 +137,8 @@ async def _apply(session: Session, row: Any, decided: Standing, now: datetime) -
         check_at=decided.check_at,
         queued_at=queued_at,
     )
+    if decided.status == Status.CANCELLED and row.amount_wei:  # it lapsed: what was promised is the network's again
+        await ledger.insert_entries(session, [ledger.Entry(Code.CANCEL, -row.amount_wei, row)], now)
     if is_news:
         step = journal.Step(row.id, decided.status, decided.reason or decided.status)
         await journal.write_steps(session, [step], now)
