@@ -88,6 +88,10 @@ class HttpClient:
         sent = {"accept": "application/json", "content-type": "application/json", **(headers or {})}
         return await self._call("POST", url, sent, body)
 
+    async def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> HttpResponse:
+        """POST these very bytes; never sent twice. Raises: HttpUnavailable."""
+        return await self._call("POST", url, headers, body)
+
     async def send_json(
         self, method: str, url: str, json: Any = None, headers: Mapping[str, str] | None = None
     ) -> HttpResponse:

@@ -29,6 +29,10 @@ class KeyRefused(ChainError):
     """A key that must not sign on this chain, or that cannot be read."""
 
 
+class KeyUnavailable(ChainError):
+    """A key on another machine did not answer: the next attempt may find it."""
+
+
 class IntentRefused(ChainError):
     """Not a known (contract, method), or above the gas-price ceiling: the signer does not sign it."""
 

@@ -1,13 +1,14 @@
 """Settings of governance: `GOVERNANCE_*` in the environment, and where the chain is."""
 
-from pydantic import Field, SecretStr
+from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
 from chassis.settings import ServiceSettings
+from chassis.signer_settings import SignerSettings
 
 
-class GovernanceSettings(ServiceSettings):
-    """What governance needs beside the chassis' own settings."""
+class GovernanceSettings(ServiceSettings, SignerSettings):
+    """What governance needs beside the chassis' own settings. The signer is the relay."""
 
     model_config = SettingsConfigDict(env_prefix="GOVERNANCE_", extra="ignore", populate_by_name=True)
 
@@ -37,16 +38,6 @@ class GovernanceSettings(ServiceSettings):
 
     max_live_proposals_per_author: int = Field(10, ge=1)
 
-    signer_key: SecretStr = SecretStr("")
-    """The private key of the relay, as hexadecimal: development only."""
-
-    signer_key_file: str = ""
-    """A file that holds nothing but such a key: development, too."""
-
-    signer_keystore: str = ""
-    """Path of an encrypted keystore file that holds the relay's key."""
-
-    signer_keystore_password: SecretStr = SecretStr("")
     confirmations: int = Field(2, ge=1)
     relay_daily_budget_wei: int = Field(10**18, ge=0)
     """The most ether the relay spends on gas in a day."""

@@ -1,15 +1,15 @@
 """Settings of the rewards service: `REWARDS_*`, and `CHAIN_RPC_URLS`, which governance reads too."""
 
-from pathlib import Path
 from typing import Literal, Self
 
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from chassis.settings import ServiceSettings
+from chassis.signer_settings import SignerSettings
 
 
-class RewardsSettings(ServiceSettings):
+class RewardsSettings(ServiceSettings, SignerSettings):
     """What rewards adds. Without RPC URLs and addresses the service earns and records, but pays nothing."""
 
     model_config = SettingsConfigDict(env_prefix="REWARDS_", extra="ignore", populate_by_name=True)
@@ -27,12 +27,6 @@ class RewardsSettings(ServiceSettings):
 
     start_block: int = Field(0, ge=0)
     """The block of the deployment: no log of ours is older."""
-
-    signer_key: SecretStr = SecretStr("")
-    """64 hexadecimal digits; development only."""
-
-    signer_key_file: Path | None = None
-    """A file with the same."""
 
     confirmations: int = Field(2, ge=0)
     """Blocks on top of a settlement's block before its rewards count as minted."""

@@ -28,7 +28,7 @@ from chassis.tables import outbox
 from chassis.testing import TokenMint, eventually, fresh_database, running
 from events.registry import TOPICS
 from services.governance.app import SERVICE
-from services.governance.chain.resources import load_key
+from services.governance.chain.resources import relay_key
 from services.governance.models import proposals
 from services.governance.service import power
 from services.governance.settings import GovernanceSettings
@@ -214,7 +214,7 @@ def unix(moment: str) -> int:
 def worker_beside(service: Running) -> Context:
     """The relay of a worker process beside this api process, which has no key; driven by hand."""
     settings = service.context.settings.model_copy(update={"role": "worker"})
-    resources = replace(service.context.resources, key=load_key(settings))
+    resources = replace(service.context.resources, key=relay_key(settings, service.context.http))
     resources.relay = relay_manager(service.database, resources, settings)
     return replace(service.context, settings=settings, resources=resources)
 

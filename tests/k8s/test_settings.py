@@ -47,9 +47,20 @@ UNNEEDED = {  # a default that would not do in production, but is not used there
     },
     "GATEWAY_LIMITS_URL": "empty: each gateway counts by itself",
     "GATEWAY_TRUSTED_PROXIES": "empty: nobody is believed, until an overlay says who the ingress is",
-    "GOVERNANCE_SIGNER_KEY": "development; a file here",
-    "GOVERNANCE_SIGNER_KEYSTORE": "an encrypted file instead of the key's own",
-    "GOVERNANCE_SIGNER_KEYSTORE_PASSWORD": "goes with it",
+    **{
+        f"{service}_SIGNER_{way}": "another place for the key than the file's; one is enough"
+        for service in ("REWARDS", "GOVERNANCE")
+        for way in (
+            "KEY",
+            "KEYSTORE",
+            "KEYSTORE_PASSWORD",
+            "KMS_KEY_ID",
+            "KMS_REGION",
+            "KMS_ENDPOINT",
+            "RPC_URL",
+            "ADDRESS",
+        )
+    },
     "KAFKA_SSL_CERT_FILE": "SCRAM, no certificates of clients",
     "KAFKA_SSL_KEY_FILE": "SCRAM, no certificates of clients",
     "REWARDS_FIXED_PRICE_USD_E8": "development; without a price rewards are held",
@@ -57,7 +68,6 @@ UNNEEDED = {  # a default that would not do in production, but is not used there
     "REWARDS_PRICE_AUTHORIZATION": "empty: many markets ask for none",
     "REWARDS_PRICE_FEED_ADDRESS": "for the source aggregator",
     "REWARDS_PRICE_FEED_RPC_URLS": "empty: the feed is on the chain of CHAIN_RPC_URLS",
-    "REWARDS_SIGNER_KEY": "development; a file here",
 }
 WORKERS_ONLY = {"BUS_URL", "KAFKA_SASL_USERNAME", "KAFKA_SASL_PASSWORD", "KAFKA_SSL_CA_FILE"}
 SIGNERS = {"REWARDS_SIGNER_KEY_FILE", "GOVERNANCE_SIGNER_KEY_FILE"}

@@ -5,14 +5,15 @@ from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 from chassis.chain.client import ChainClient
 from chassis.chain.indexer import LogIndexer
-from chassis.chain.keys import MemoryKey, key_from_file, key_from_hex, key_from_keystore
+from chassis.chain.key_loading import load_key
+from chassis.chain.keys import Key
 from chassis.chain.rpc import JsonRpc
 from chassis.chain.tx_manager import TxManager
 from chassis.errors import TooManyRequests
+from chassis.http import HttpClient
 from chassis.signatures import SignatureInvalid, recover_digest
 from services.governance.chain.contracts import Contracts
 from services.governance.settings import GovernanceSettings
@@ -53,7 +54,7 @@ class Resources:
     client: ChainClient
     contracts: Contracts
     signatures: SignatureChecks
-    key: MemoryKey | None
+    key: Key | None
     """The relay's key; None in an api process, or when none is configured: delegations are then refused."""
 
     votes_indexer: LogIndexer | None = None
@@ -70,23 +71,18 @@ async def open_resources(settings: GovernanceSettings) -> AsyncIterator[Resource
         if not getattr(settings, name):
             raise ValueError(f"GOVERNANCE_{name.upper()} is not set: deploy the contracts and name them")
     client = ChainClient(JsonRpc([url.strip() for url in settings.chain_rpc_urls.split(",") if url.strip()]))
+    http = HttpClient(timeout_seconds=5.0)  # for a key on another machine
     signatures = SignatureChecks(threads=settings.signature_threads, backlog=settings.signature_backlog)
     contracts = Contracts(client, btrst=settings.btrst_address, network_parameters=settings.parameters_address)
     try:
-        yield Resources(client, contracts, signatures, load_key(settings))
+        yield Resources(client, contracts, signatures, await asyncio.to_thread(relay_key, settings, http))
     finally:
         signatures.close()
         await client.close()
+        await http.close()
 
 
-def load_key(settings: GovernanceSettings) -> MemoryKey | None:
-    """The relay's key from keystore, file or environment; None when there is none, and in an api process, which takes
-    delegations for the worker to sign. Raises: KeyRefused."""
-    if settings.role == "api":
-        return None
-    if settings.signer_keystore:
-        return key_from_keystore(Path(settings.signer_keystore), settings.signer_keystore_password.get_secret_value())
-    secret = settings.signer_key.get_secret_value()
-    if settings.signer_key_file:
-        return key_from_file(Path(settings.signer_key_file), setting="GOVERNANCE_SIGNER_KEY_FILE")
-    return key_from_hex(secret) if secret else None
+def relay_key(settings: GovernanceSettings, http: HttpClient) -> Key | None:
+    """The relay's key; None when none is named, and in an api process, which takes delegations for the worker to sign.
+    Raises: KeyRefused."""
+    return None if settings.role == "api" else load_key(settings, "GOVERNANCE_", http)

@@ -12,7 +12,8 @@ from chassis.chain.client import ChainClient
 from chassis.chain.errors import ChainError
 from chassis.chain.indexer import LogIndexer
 from chassis.chain.intents import Intent, halt_lane, lane_status, list_in_flight
-from chassis.chain.keys import Key, key_from_file, key_from_hex
+from chassis.chain.key_loading import load_key
+from chassis.chain.keys import Key
 from chassis.chain.rpc import JsonRpc
 from chassis.chain.signer import IntentSigner
 from chassis.chain.tx_manager import Callbacks, Failure, TickReport, TxManager, TxSettings
@@ -91,7 +92,9 @@ async def _open_chain(context: Context, settings: RewardsSettings) -> AsyncItera
         yield None
         return
     rpc = JsonRpc(settings.rpc_urls, timeout_seconds=settings.rpc_timeout_seconds)
-    side = open_chain_side(context, ChainClient(rpc), await asyncio.to_thread(_key_of, settings))
+    side = open_chain_side(
+        context, ChainClient(rpc), await asyncio.to_thread(load_key, settings, "REWARDS_", context.http)
+    )
     try:
         yield side
     finally:
@@ -99,13 +102,6 @@ async def _open_chain(context: Context, settings: RewardsSettings) -> AsyncItera
             with contextlib.suppress(Exception):  # the lease runs out by itself
                 await side.manager.close()
         await rpc.close()
-
-
-def _key_of(settings: RewardsSettings) -> Key | None:
-    if settings.signer_key_file is not None:
-        return key_from_file(settings.signer_key_file, setting="REWARDS_SIGNER_KEY_FILE")
-    secret = settings.signer_key.get_secret_value()
-    return key_from_hex(secret) if secret.strip() else None
 
 
 def open_chain_side(context: Context, client: ChainClient, key: Key | None) -> ChainSide:
