@@ -47,7 +47,9 @@ class Recorder(Api):
         answer = await Api.patiently(self, method, path, body, token=token, key=key)
         found = self.table.find(path.partition("?")[0].encode())
         if answer.status < 300 and answer.body and found and method in found:
-            self.keep(self.ids[method.lower(), found[method].path], answer.status, answer.json())
+            is_json = answer.headers.get("content-type", "").startswith("application/json")
+            body = answer.json() if is_json else answer.body.decode()
+            self.keep(self.ids[method.lower(), found[method].path], answer.status, body)
         return answer
 
     def keep(self, operation_id: str, status: int, body: Body) -> None:

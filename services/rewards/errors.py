@@ -1,6 +1,6 @@
 """What can go wrong in rewards, with status and stable code."""
 
-from chassis.errors import Conflict, InvalidState, NotFound, Unavailable
+from chassis.errors import Conflict, InvalidState, NotFound, Unavailable, Unprocessable
 
 
 class RewardNotFound(NotFound):
@@ -13,6 +13,18 @@ class ProofNotFound(NotFound):
     """The reward is unknown or not part of a chain tx yet."""
 
     code, title = "proof_not_found", "No proof yet"
+
+
+class BadPeriod(Unprocessable):
+    """The days of a statement are not a period of at most a year."""
+
+    code, title = "bad_period", "Not a period"
+
+
+class StatementTooLong(Unprocessable):
+    """More lines than one statement holds."""
+
+    code, title = "statement_too_long", "Too many lines for one statement"
 
 
 class EpochNotFound(NotFound):

@@ -84,7 +84,7 @@ prices = Table(
     Column("id", BigInteger, Identity(), primary_key=True),
     Column("valid_from", Moment, nullable=False),
     Column("usd_e8", BigInteger, comment="null: no price is known from then on"),
-    Column("window", Text, nullable=False, comment="observed: ask the observations of this source"),
+    Column("window", Text, nullable=False),
     Column("source", Text, nullable=False),
     Column("created_at", Moment, nullable=False, server_default=NOW),
 )

@@ -1,10 +1,11 @@
 """Endpoints of rewards: what a member earned and why, proofs, the token, the audit."""
 
 from dataclasses import asdict
+from datetime import date, timedelta
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import Path, Query
+from fastapi import Path, Query, Response
 
 from chassis.auth import CallerDep, Principal
 from chassis.clock import utc_now
@@ -21,6 +22,7 @@ from chassis.web import (
     page_of,
     problems,
 )
+from services.rewards.domain.statements import period, to_csv
 from services.rewards.schemas import (
     AuditLineRead,
     EpochAuditRead,
@@ -45,6 +47,14 @@ router = new_router("rewards")
 token_router = new_router("token")
 
 WINDOW_DAYS = 30
+RESOLUTION = timedelta(microseconds=1)
+
+
+class CsvResponse(Response):
+    """A table to download."""
+
+    media_type = "text/csv"
+
 
 EpochNumber = Annotated[int, Path(ge=1, lt=2**31, description="1, 2, 3 …"), PlainDigits]
 
@@ -110,6 +120,27 @@ async def list_ledger_lines(
     items, cursor = page_of(rows, paging, key=lambda row: (row.id,))
     lines = [LedgerLineRead.model_validate({**row._asdict(), "id": str(row.id)}) for row in items]
     return Page(items=lines, next_cursor=cursor)
+
+
+@router.get(
+    "/v1/rewards/statement",
+    operation_id="get_reward_statement",
+    summary="Download my ledger as CSV",
+    response_class=CsvResponse,
+    responses=problems(401),
+)
+async def get_reward_statement(
+    session: SessionDep,
+    caller: CallerDep,
+    first: Annotated[date | None, Query(alias="from", description="The first day, UTC")] = None,
+    last: Annotated[date | None, Query(alias="to", description="The last day, UTC; today if left out")] = None,
+) -> CsvResponse:
+    """The caller's ledger lines of up to 366 days, oldest first; by default of the last year."""
+    now = utc_now()
+    start, end = period(first, last, now.date())
+    lines = await reading.statement_of(session, beneficiary_id=caller.member_id, start=start, end=end)
+    name = f"btrst-rewards-{start.date()}-{(end - RESOLUTION).date()}.csv"
+    return CsvResponse(to_csv(lines), headers={"Content-Disposition": f'attachment; filename="{name}"'})
 
 
 def _after_number(paging: PageRequest) -> int | None:

@@ -98,6 +98,7 @@ def test_what_the_network_promises_to_anyone_needs_no_token() -> None:
         "POST /v1/members", "GET /v1/members/{member_id}", "POST /v1/sessions", "POST /v1/sessions/refresh",
         "POST /v1/sessions/wallet", "POST /v1/wallet-challenges", "GET /v1/wallet-challenges/{challenge_id}",
         "GET /.well-known/jwks.json", "GET /v1/jobs", "GET /v1/jobs/{job_id}", "GET /v1/token", "GET /v1/audit/supply",
+        "GET /v1/audit/epochs", "GET /v1/audit/epochs/{epoch_number}",
         "GET /v1/rewards/{reward_id}/proof", "GET /v1/proposals", "GET /v1/proposals/{proposal_id}",
         "GET /v1/proposals/{proposal_id}/ballot", "GET /v1/proposals/{proposal_id}/results",
         "GET /v1/proposals/{proposal_id}/votes", "POST /v1/proposals/{proposal_id}/votes",

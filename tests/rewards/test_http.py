@@ -1,8 +1,11 @@
 """The endpoints of rewards as members, admins and strangers see them; then the whole service running by itself."""
 
 import asyncio
+import csv
+import io
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
+from datetime import timedelta
 from typing import Any
 
 import httpx
@@ -19,6 +22,7 @@ from chassis.localchain import Ticker
 from chassis.testing import TokenMint, eventually, fresh_database
 from events.registry import TOPICS
 from services.rewards.app import SERVICE
+from services.rewards.service import reading
 from services.rewards.settings import RewardsSettings
 from tests.rewards.chain_world import Network
 from tests.rewards.world import PRICE, SECRET, Neighbours, Story, World
@@ -196,3 +200,52 @@ async def _publish(bus: MemoryBus, events: list[Event]) -> None:
         envelope = wrap(event, event_id=new_id(), sequence=1, time=utc_now(), traceparent=None)
         records.append(Record(event.topic(), event.key().encode(), envelope.to_bytes()))
     await bus.publish(records)
+
+
+async def test_a_statement_has_every_line_of_its_days(world: World, story: Story, client_for: ClientFor):
+    await story.begin()
+    completed = await story.pay()
+    await story.refund(completed, 25_000)
+    owner, stranger = world.mint.headers(story.client_connector), world.mint.headers(new_id())
+    today = utc_now().date()
+    async with client_for(_app(world)) as client:
+        answer = await client.get("/v1/rewards/statement", headers=owner)
+        assert answer.status_code == 200
+        assert answer.headers["content-type"] == "text/csv; charset=utf-8"
+        first = today - timedelta(days=365)
+        assert answer.headers["content-disposition"] == f'attachment; filename="btrst-rewards-{first}-{today}.csv"'
+        assert answer.text.count("\r\n") == answer.text.count("\n") == 3
+        earned, reduced = csv.DictReader(io.StringIO(answer.text))
+        assert (earned["entry"], earned["amount_wei"], earned["amount_btrst"]) == ("accrual", TWENTY, "20")
+        assert (earned["kind"], earned["side"], earned["price_usd_e8"]) == ("connector", "client", str(PRICE))
+        assert (reduced["entry"], reduced["amount_btrst"]) == ("cancel", "-5")
+        assert {earned["transaction_id"], reduced["transaction_id"]} == {str(completed.transaction_id)}
+        ask = "/v1/rewards/statement?from={}&to={}"
+        assert (await client.get(ask.format(today, today), headers=owner)).text == answer.text
+        yesterday = today - timedelta(days=1)
+        empty = (await client.get(ask.format(yesterday, yesterday), headers=owner)).text
+        assert empty.count("\r\n") == 1
+        assert (await client.get("/v1/rewards/statement", headers=stranger)).text == empty
+        assert (await client.get("/v1/rewards/statement")).status_code == 401
+        for start, end in (
+            (today, yesterday), (today - timedelta(days=366), today), ("0001-01-01", "0001-01-02"),
+            ("9999-12-30", "9999-12-31"), ("yesterday", today), (0, today),
+        ):  # fmt: skip
+            refused = await client.get(ask.format(start, end), headers=owner)
+            assert refused.status_code == 422, (start, end, refused.text)
+        year = (await client.get("/v1/rewards/statement?to=2018-01-01", headers=owner)).text
+        assert year == empty
+
+
+async def test_a_statement_that_would_be_too_long_is_refused(
+    world: World, story: Story, client_for: ClientFor, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(reading, "STATEMENT_LINES", 1)
+    await story.begin()
+    completed = await story.pay()
+    owner = world.mint.headers(story.client_connector)
+    async with client_for(_app(world)) as client:
+        assert (await client.get("/v1/rewards/statement", headers=owner)).status_code == 200
+        await story.refund(completed, 25_000)
+        refused = await client.get("/v1/rewards/statement", headers=owner)
+        assert (refused.status_code, refused.json()["code"]) == (422, "statement_too_long")

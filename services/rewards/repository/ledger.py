@@ -11,7 +11,7 @@ from sqlalchemy import Row, func, insert, select
 from chassis.db import Session
 from chassis.ids import new_id
 from services.rewards.domain.ledger import Account, Code, entry
-from services.rewards.models import ledger_postings
+from services.rewards.models import ledger_postings, rewards
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +69,29 @@ async def list_lines(
     if after is not None:
         query = query.where(ledger_postings.c.id < after)
     return list(await session.execute(query.order_by(ledger_postings.c.id.desc()).limit(limit)))
+
+
+async def list_statement(
+    session: Session, *, beneficiary_id: UUID, start: datetime, end: datetime, limit: int
+) -> list[Row[Any]]:
+    """The lines a beneficiary sees from `start` to before `end`, oldest first, each with what its reward says."""
+    lines = ledger_postings
+    rows = await session.execute(
+        select(
+            lines.c.created_at, lines.c.code, lines.c.amount_wei, lines.c.reward_id, lines.c.transaction_id,
+            lines.c.block_number, rewards.c.kind, rewards.c.side, rewards.c.price_usd_e8, rewards.c.chain_tx_hash,
+        )
+        .join(rewards, rewards.c.id == lines.c.reward_id)
+        .where(
+            lines.c.beneficiary_id == beneficiary_id,
+            lines.c.is_shown,
+            lines.c.created_at >= start,
+            lines.c.created_at < end,
+        )
+        .order_by(lines.c.id)
+        .limit(limit)
+    )  # fmt: skip
+    return list(rows)
 
 
 async def minted_between(session: Session, after_block: int, until_block: int) -> int:

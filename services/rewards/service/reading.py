@@ -6,9 +6,11 @@ from typing import Any
 from uuid import UUID
 
 from chassis.db import Session
-from services.rewards.errors import ChainStateUnknown
+from services.rewards.errors import ChainStateUnknown, StatementTooLong
 from services.rewards.repository import facts, ledger, payouts, rewards
 from services.rewards.service.prices import price_as_of
+
+STATEMENT_LINES = 20_000
 
 
 async def get_reward(session: Session, *, reward_id: UUID, beneficiary_id: UUID | None) -> Any:
@@ -71,6 +73,19 @@ async def list_ledger(
     return await ledger.list_lines(
         session, beneficiary_id=beneficiary_id, reward_id=reward_id, after=after, limit=limit
     )
+
+
+async def statement_of(session: Session, *, beneficiary_id: UUID, start: datetime, end: datetime) -> list[Any]:
+    """The ledger lines a beneficiary sees from `start` to before `end`, oldest first.
+
+    Raises: StatementTooLong.
+    """
+    lines = await ledger.list_statement(
+        session, beneficiary_id=beneficiary_id, start=start, end=end, limit=STATEMENT_LINES + 1
+    )
+    if len(lines) > STATEMENT_LINES:
+        raise StatementTooLong(f"A statement has up to {STATEMENT_LINES} lines: ask for fewer days")
+    return lines
 
 
 async def summarize_rewards(session: Session, *, beneficiary_id: UUID) -> dict[str, Any]:
