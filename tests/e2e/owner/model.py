@@ -123,3 +123,6 @@ class World:
 
     credentials: Sequence[tuple[str, Any, str]] = ()
     """(operation, body, member id): proofs that prove nothing for any other member, or purpose."""
+
+    in_the_open: Mapping[str, frozenset[str | int]] = field(default_factory=dict)
+    """Operation → secrets that this one tells everybody, for it is there for that."""

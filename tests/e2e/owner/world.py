@@ -57,6 +57,8 @@ async def play(endpoints: Endpoints, http: HttpClient) -> Played:
         },
         posted=await _posted(first),
         credentials=await _credentials(first),
+        # the leaves of what was settled: which rewards, for which transactions, as the chain has them for all to see
+        in_the_open={"audit_epoch": _settled(first) | _settled(second)},
     )
     return Played(world, first, second, story, admin, proposal)
 
@@ -125,6 +127,11 @@ def _by_kind(group: Group, proposal: dict[str, Any]) -> dict[str, list[Resource]
     found["address"] = [Resource("address", group.ada.wallet.address, {"owner": group.ada.id}, None)]
     found["epoch_number"] = [Resource("epoch_number", "1", {}, None)]  # what was settled is on the chain for all to see
     return found
+
+
+def _settled(group: Group) -> frozenset[str | int]:
+    kinds = ("reward_id", "transaction_id")
+    return frozenset(resource.id for resource in group.resources if resource.kind in kinds)
 
 
 async def _place(endpoints: Endpoints, person: Person) -> str:
