@@ -10,6 +10,7 @@ import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from eth_utils.address import to_checksum_address
 from eth_utils.crypto import keccak
@@ -57,31 +58,32 @@ class Peer:
         return int(await self.chain.node.call("eth_call", asked, "latest"), 16)
 
 
-class Design:
+class Design(Protocol):
     """A way of paying rewards; `pay` sends one chain tx and returns its gas."""
 
-    name = ""
-    counts: Sequence[int] = COUNTS
-    merges = False
+    name: str
+    counts: Sequence[int]
+    merges: bool
     """Whether several rewards of one account can be one payment."""
 
     async def pay(self, to: Sequence[str], rewards: int) -> int:
         """Pay `rewards` rewards, `AMOUNT` to each of `to`."""
-        raise NotImplementedError
+        ...
 
     async def balance(self, account: str) -> int:
         """Wei of an account."""
-        raise NotImplementedError
+        ...
 
 
 @dataclass
-class Settle(Design):
+class Settle:
     """Ours."""
 
     chain: Chain
     next_id: int = 1
     name: str = "BTRST: id range, packed words"
-    merges = True
+    counts: Sequence[int] = COUNTS
+    merges: bool = True
 
     async def pay(self, to: Sequence[str], rewards: int) -> int:
         """As `Design.pay`."""
@@ -100,27 +102,24 @@ class Settle(Design):
 
 
 @dataclass
-class Peered(Design):
-    """One of the peers: its contract, and the token it pays."""
+class Peered:
+    """One of the peers: its contract, and the token it pays. As it stands: a mapping of ids, one mint a chain tx."""
 
     peer: Peer
     token: Peer
     name: str = ""
     counts: Sequence[int] = COUNTS
     number: int = 0
+    merges: bool = False
+
+    async def pay(self, to: Sequence[str], rewards: int) -> int:
+        """As `Design.pay`, a chain tx for each."""
+        self.number += 1
+        return await self.peer.call("pay", reward_id(self.number), to[0], AMOUNT)
 
     async def balance(self, account: str) -> int:
         """As `Design.balance`."""
         return await self.token.balance(account)
-
-
-class OneEach(Peered):
-    """A mapping of ids, a chain tx for each reward."""
-
-    async def pay(self, to: Sequence[str], rewards: int) -> int:
-        """As `Design.pay`."""
-        self.number += 1
-        return await self.peer.call("pay", reward_id(self.number), to[0], AMOUNT)
 
 
 class Mapped(Peered):
@@ -144,8 +143,6 @@ class Bits(Peered):
 
 class Dispersed(Peered):
     """Transfers only."""
-
-    merges = True
 
     async def pay(self, to: Sequence[str], rewards: int) -> int:
         """As `Design.pay`."""
@@ -192,7 +189,7 @@ async def designs(chain: Chain) -> list[Design]:
     await chain.node.call("anvil_impersonateAccount", SIGNER.address)
     found: list[Design] = [Settle(chain)]
     for name, kind, contract, counts in (
-        ("mapping of ids, one mint per tx", OneEach, "MappingMinter", (1,)),
+        ("mapping of ids, one mint per tx", Peered, "MappingMinter", (1,)),
         ("mapping of ids, batched", Mapped, "MappingMinter", COUNTS),
         ("bitmap of ids", Bits, "BitmapMinter", COUNTS),
     ):
@@ -203,7 +200,7 @@ async def designs(chain: Chain) -> list[Design]:
     token = await Peer(chain, "FixedSupplyToken").deploy(SIGNER.address, 250_000_000 * BTRST)
     peer = await Peer(chain, "Disperser").deploy()
     await token.call("approve", peer.address, 2**256 - 1)
-    return [*found, Dispersed(peer, token, "disperse.app's shape (transfers only)")]
+    return [*found, Dispersed(peer, token, "disperse.app's shape (transfers only)", merges=True)]
 
 
 def _cell(figures: dict[int, int], count: int) -> str:
