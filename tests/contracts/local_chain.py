@@ -98,6 +98,11 @@ class Chain:
         await self.node.call("evm_increaseTime", seconds)
         await self.node.call("evm_mine")
 
+    async def next_second(self) -> None:
+        """Lets the next block have a second of its own, as blocks have: in a second that has a checkpoint of the supply
+        already, a mint costs 22,100 gas less."""
+        await self.node.call("evm_setNextBlockTimestamp", await self.now() + 1)
+
     async def now(self) -> int:
         """The newest block's timestamp."""
         return int((await self.node.call("eth_getBlockByNumber", "latest", False))["timestamp"], 16)

@@ -27,6 +27,7 @@ def reward_ids(count: int) -> bytes:
 
 
 async def settle(chain: Chain, first_id: int, count: int, words: list[bytes]) -> dict[str, Any]:
+    await chain.next_second()
     return await chain.call(
         PEOPLE["signer"],
         "rewards_minter",
@@ -115,7 +116,7 @@ async def test_gas_of_100_rewards(chain: Chain) -> None:
     print(f"gas per reward at 100: first {per_reward[0]}, repeat {per_reward[1]}, merged 5:1 {per_reward[2]}")
     assert per_reward[0] <= 31_000
     assert per_reward[1] <= 14_000
-    assert per_reward[2] <= 3_100
+    assert per_reward[2] <= 3_300
 
 
 async def test_gas_of_one_reward(chain: Chain) -> None:
