@@ -20,7 +20,7 @@ def protocol_of(gateway: Gateway) -> type[EdgeProtocol]:
     if settings.data_plane == "lane":
         reason = lane.why_not()
         if reason is None:
-            base = lane.LaneProtocol
+            base, gateway.has_short_way = lane.LaneProtocol, False
         else:
             log.warning("lane_unusable", reason=reason, data_plane="asgi")
     limits = {

@@ -12,6 +12,7 @@ from chassis.errors import DomainError, Unavailable
 from chassis.problems import MEDIA_TYPE, problem
 from chassis.upstreams import UpstreamError, UpstreamOpen, UpstreamTimeout, UpstreamUnreachable
 from chassis.upstreams.messages import WRITTEN_HERE
+from chassis.upstreams.whole import Head
 from gateway.edge import Inbound
 from gateway.fields import Fields
 
@@ -78,6 +79,14 @@ NOT_RETURNED = (
     (WRITTEN_HERE - {b"content-length"}) | {b"server", b"date", b"x-request-id", b"traceparent"} | _SHARING
 )  # fmt: skip
 """Headers of a service's answer that stay here: those of one hop, and those we state ourselves."""
+
+
+def passed(head: Head) -> Fields:
+    """The fields of a service's answer that go on to the client, made once for each head."""
+    fields: Fields | None = head.passed
+    if fields is None:
+        fields = head.passed = Fields(*[pair[:2] for pair in head.fields if pair.name not in NOT_RETURNED])
+    return fields
 
 
 def returned_headers(

@@ -20,7 +20,7 @@ from chassis.lifecycle import Lifecycle
 from chassis.memo import Memo
 from chassis.tally import TALLY
 from chassis.telemetry import configure_logging
-from chassis.upstreams import PoolLimits, UpstreamPool
+from chassis.upstreams import PoolLimits, Upstream, UpstreamPool
 from chassis.upstreams.connection import Connection
 from gateway.access_log import AccessLog
 from gateway.answers import returned_headers, send_problem, with_extra
@@ -29,12 +29,12 @@ from gateway.cors import is_preflight, methods_of
 from gateway.edge import Edge, Inbound
 from gateway.errors import ClientGone, MethodNotAllowed
 from gateway.guard import Guard, Ticket
-from gateway.lane import ADMITTED
 from gateway.prepared import REQUEST_LINE, Line
 from gateway.proxy import Proxy
 from gateway.routes import Readiness, build_surface
 from gateway.settings import GatewaySettings
 from gateway.shared_limits import limiters_of
+from gateway.short import ADMITTED, ShortWay
 from gateway.table import Operation, RouteTable, allowed, operations_of
 
 DOCUMENT = Path(__file__).with_name("openapi.json")
@@ -57,10 +57,13 @@ class Gateway:
         self.edge = Edge(settings)
         self._tokens, self._addresses, self._lender = limiters_of(settings)
         self._in_flight = 0
-        self._default_headers: list[tuple[bytes, bytes]] = []
-        self._default_fields = b""
+        self._most_in_flight = settings.max_in_flight
         IN_FLIGHT.set_function(lambda: self._in_flight)
         self._access = AccessLog(enabled=settings.access_log)
+        self.has_short_way = True
+        """Whether the ASGI plane remembers shapes of requests: not where the lane does."""
+
+        self._short: ShortWay | None = None
         self._guard: Guard = None  # type: ignore[assignment]  # these three come with the lifespan
         self._proxy: Proxy = None  # type: ignore[assignment]
         self._readiness: Readiness = None  # type: ignore[assignment]
@@ -109,6 +112,8 @@ class Gateway:
                 retry_seconds=settings.retry_seconds,
             )
             self._proxy = Proxy(pool, streams, settings.origins(), settings)
+            if self.has_short_way:
+                self._short = ShortWay(self, self._proxy.watches)
             self._readiness = Readiness(http, settings.addresses(), self.lifecycle)
             yield
 
@@ -122,7 +127,9 @@ class Gateway:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI entry point."""
         if scope["type"] == "http":
-            await self._answer(scope, receive, send)
+            short = self._short
+            if short is None or not await short.take(scope, receive, send):
+                await self._answer(scope, receive, send)
         elif scope["type"] == "lifespan":
             await self._surface(scope, receive, send)
         else:
@@ -148,11 +155,13 @@ class Gateway:
         try:
             _check(inbound, None if operations is None else allowed(operations), operation)
             assert operation
-            if self._in_flight > self.settings.max_in_flight:
+            if self._in_flight > self._most_in_flight:
                 raise Unavailable("Too many requests are under way", code="overloaded")
             if ADMITTED not in scope:
                 await self._guard.admit(inbound, operation)
             status = await self._proxy.forward(inbound, operation, receive, send)
+            if self._short is not None and status < 400:
+                self._short.learn(scope, inbound, operation)
         except DomainError as error:
             status = error.status
             await send_problem(inbound, error, send)
@@ -182,14 +191,15 @@ class Gateway:
             self.leave(inbound, "preflight", status, time.perf_counter() - started)
         return True
 
-    def enter(self, ticket: Ticket, operation: Operation, now: float) -> Connection | None:
+    def enter(self, ticket: Ticket, upstream: Upstream, now: float, *, careful: bool = False) -> Connection | None:
         """Let a request in that needs nothing to be waited for; the idle connection to send it on.
 
         None when something has to be waited for or is wrong. Whoever got a connection calls `leave` or `turn_back`.
+        `careful`: see `Lane.take`.
         """
-        if self._in_flight >= self.settings.max_in_flight:
+        if self._in_flight >= self._most_in_flight:
             return None
-        connection = self._proxy.idle_connection(operation, now)
+        connection = upstream.idle_connection(now, careful=careful)
         if connection is None:
             return None
         if not ticket.take(now):
@@ -212,14 +222,12 @@ class Gateway:
         operation = (self.table.find(path) or {}).get("GET")
         if operation is None or operation.notice.pairs:
             return None
-        return Line(target, path, operation, TALLY.row("gateway", "GET", operation.path))
+        upstream, row = self._proxy.upstream_of(operation), TALLY.row("gateway", "GET", operation.path)
+        return Line(target, path, operation, operation.access, upstream, row)
 
-    def default_fields(self, headers: list[tuple[bytes, bytes]]) -> bytes:
-        """The server's own headers as lines; uvicorn makes a new list every second, for the date."""
-        if headers is not self._default_headers:
-            self._default_headers = headers
-            self._default_fields = b"".join([b"%b: %b\r\n" % pair for pair in headers])
-        return self._default_fields
+    def upstream_of(self, operation: Operation) -> Upstream:
+        """Where the operation's requests go."""
+        return self._proxy.upstream_of(operation)
 
     def turn_back(self, connection: Connection | None) -> None:
         """Forget that a request was let in by `enter`: it goes another way."""

@@ -8,7 +8,6 @@ dropped, since what it still carries has no reader.
 uvicorn sees it as the connection's cycle: the names that uvicorn reads and writes are its own.
 """
 
-from collections.abc import Sequence
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +16,8 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 from chassis.errors import DomainError
 from chassis.upstreams import UpstreamBroken, UpstreamError, UpstreamMalformed, UpstreamResponse
 from chassis.upstreams.connection import Connection
-from chassis.upstreams.whole import Field
-from gateway.answers import NOT_RETURNED, as_problem, is_plain_text, problem_answer, returned_headers, unavailable
+from chassis.upstreams.whole import Head
+from gateway.answers import as_problem, is_plain_text, passed, problem_answer, returned_headers, unavailable
 from gateway.edge import Inbound
 from gateway.table import Operation
 
@@ -74,7 +73,7 @@ class Exchange(UpstreamResponse):
         self._reused = False
         self._chunked = False
         self._started_at = 0.0
-        self._lines: list[bytes] | None = None
+        self._lines: bytes | None = None
 
     # --- to the service -------------------------------------------------------------------------------------------
 
@@ -101,16 +100,16 @@ class Exchange(UpstreamResponse):
 
     # --- from the service -----------------------------------------------------------------------------------------
 
-    def put_whole(self, status: int, fields: Sequence[Field], body: bytes) -> None:
+    def put_whole(self, head: Head, body: bytes) -> None:
         """Keep the header lines as they are, unless they have to be looked into."""
-        if status < 400:
-            self.status = status
-            self._lines = [line for name, _, line, _ in fields if name not in NOT_RETURNED]
+        if head.status < 400:
+            self.status = head.status
+            self._lines = passed(head).lines
             self.head_done = self.done = True
             self._parts.append(body)
             self.wake()
         else:
-            super().put_whole(status, fields, body)
+            super().put_whole(head, body)
 
     def wake(self) -> None:
         """Pass on what has come. While the client reads slowly, what comes waits, and then so does the service."""
@@ -141,17 +140,17 @@ class Exchange(UpstreamResponse):
         if self.done:
             self._complete(self.status)
 
-    def _pass_whole(self, lines: list[bytes]) -> None:
+    def _pass_whole(self, lines: bytes) -> None:
         """A complete answer with a length, in one write."""
         inbound = self.inbound
         more = inbound.extra.lines if self.keep_alive else inbound.extra.lines + b"connection: close\r\n"
         self.response_started = True
         self._protocol.transport.write(
-            b"%b%b%b\r\nx-request-id: %b\r\ntraceparent: %b\r\n%b\r\n%b"
+            b"%b%b%bx-request-id: %b\r\ntraceparent: %b\r\n%b\r\n%b"
             % (
                 STATUS_LINE[self.status],
                 self._protocol.default_fields(),
-                b"\r\n".join(lines),
+                lines,
                 inbound.request_id.encode("ascii"),
                 inbound.traceparent.encode("ascii"),
                 more,

@@ -17,3 +17,20 @@ class Fields:
 
 
 NO_FIELDS = Fields()
+
+
+class DefaultFields:
+    """A server's own headers as lines. They change when its list does: uvicorn makes one every second, for the date."""
+
+    __slots__ = ("_headers", "_lines")
+
+    def __init__(self) -> None:
+        self._headers: list[tuple[bytes, bytes]] = []
+        self._lines = b""
+
+    def lines(self, headers: list[tuple[bytes, bytes]]) -> bytes:
+        """The lines of `headers`."""
+        if headers is not self._headers:
+            self._headers = headers
+            self._lines = Fields(*headers).lines
+        return self._lines

@@ -16,9 +16,10 @@ _NEVER = math.inf
 
 
 class Ticket:
-    """Lets the requests of one caller in, while nothing changes that was looked at: for at most half a minute."""
+    """Lets the requests of one caller in, while nothing changes that was looked at: for at most half a minute, and
+    not for longer than the token. `expires` is a time of the wall clock, `now` monotonic."""
 
-    __slots__ = ("_authenticator", "_bucket", "_expires", "_limiter", "_revision", "_until")
+    __slots__ = ("_authenticator", "_bucket", "_limiter", "_revision", "_until")
 
     def __init__(
         self, authenticator: Authenticator, limiter: RateLimiter, key: object, expires: float, now: float
@@ -26,13 +27,12 @@ class Ticket:
         self._authenticator = authenticator
         self._limiter = limiter
         self._bucket = limiter.bucket(key, now)
-        self._expires = expires
         self._revision = authenticator.revision
-        self._until = limiter.turns_at
+        self._until = min(limiter.turns_at, now + expires - time())
 
     def take(self, now: float) -> bool:
         """True if a request may go on; False, with nothing spent, when `Guard.admit` has to look closer."""
-        if now >= self._until or time() >= self._expires or self._authenticator.revision != self._revision:
+        if now >= self._until or self._authenticator.revision != self._revision:
             return False
         return self._limiter.spend(self._bucket, now) == 0.0
 

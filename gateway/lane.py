@@ -21,17 +21,15 @@ from chassis.upstreams.messages import write_head
 from gateway.edge import Inbound
 from gateway.exchange import Exchange
 from gateway.guard import Ticket
-from gateway.prepared import Prepared, prepare
+from gateway.prepared import REQUEST_LINE, Prepared, can_repeat, prepare
 from gateway.protocol import EdgeProtocol
 from gateway.repeat import Repeat
+from gateway.short import ADMITTED
 
 if TYPE_CHECKING:
     from gateway.app import Gateway
 
 BODY_BYTES = 65_536
-ADMITTED = "btrst.admitted"
-"""In a scope: the request was counted and let in already."""
-
 _CYCLE_ARGUMENTS = (
     "scope", "transport", "flow", "logger", "access_logger", "access_log", "default_headers", "message_event",
     "expect_100_continue", "keep_alive", "on_response",
@@ -63,40 +61,44 @@ class LaneProtocol(EdgeProtocol):
         self._repeats = Repeat(self)
         self._received: list[tuple[bytes, bytes]] = []
 
-    def default_fields(self) -> bytes:
-        """What the server says in every answer: the date, and at the end that the connection closes."""
-        return self.gateway.default_fields(self.server_state.default_headers)
-
     def data_received(self, data: bytes) -> None:
         """The next request of a known shape goes straight on; the parser reads every other."""
         prepared = self._prepared
-        if prepared is not None and self._between and data.endswith(prepared.section) and self._repeat(data, prepared):
-            return
+        if (
+            prepared is not None
+            and data.endswith(prepared.section)
+            and self._between
+            and self.cycle.response_complete
+            and not self.flow.write_paused
+            and (line := self.gateway.lines[request_line := data[: -len(prepared.section)]]) is not None
+            and line.access in prepared.fits
+        ):
+            now = monotonic()
+            connection = self.gateway.enter(prepared.ticket, line.upstream, now)
+            if connection is not None:
+                self.cycle = self._repeats  # type: ignore[assignment]  # in uvicorn's eyes
+                self._repeats.send(prepared, line, request_line, connection, now)
+                return
+        self._read(data)
+
+    def _read(self, data: bytes) -> None:
+        """Let the parser read; what it finds may be the shape of the next request."""
         was_between, self._sent = self._between, None
         super().data_received(data)
         if self._collecting is not None and not self._refused:  # it did not come whole
             self.hand_over(self._collecting)
         elif was_between and self._between and self._sent is not None and not tracing.is_on():
-            sent = self._sent
-            self._prepared = prepare(data, sent.inbound, self._received, sent.operation, self._ticket)
+            self._prepared = self._prepare(data, self._sent)
 
-    def _repeat(self, data: bytes, prepared: Prepared) -> bool:
-        """Send a request whose header section is known; False when the parser has to look."""
-        if not self.cycle.response_complete or self.flow.write_paused:
-            return False
-        gateway = self.gateway
-        request_line = data[: -len(prepared.section)]
-        line = gateway.lines[request_line]
-        if line is None or not prepared.fits(line.operation):
-            return False
-        now = monotonic()
-        connection = gateway.enter(prepared.ticket, line.operation, now)
-        if connection is None:
-            return False
-        repeat = self._repeats
-        self.cycle = repeat  # type: ignore[assignment]  # in uvicorn's eyes
-        repeat.send(prepared, line, request_line, connection, now)
-        return True
+    def _prepare(self, data: bytes, sent: Exchange) -> Prepared | None:
+        """What to remember of the request in `data`; None when it says more than we can repeat."""
+        start = data.find(b"\r\n")
+        section = data[start:]
+        if section.find(b"\r\n\r\n") != len(section) - 4 or not REQUEST_LINE.fullmatch(data, 0, start):
+            return None
+        if not can_repeat(sent.inbound, self._received):
+            return None
+        return prepare(section, sent.inbound, self._received, sent.operation, self._ticket)
 
     def on_repeat_complete(self, now: float) -> None:
         """What uvicorn does when a response is complete, as far as it is needed here. `now` is monotonic."""
@@ -176,7 +178,8 @@ class LaneProtocol(EdgeProtocol):
         if inbound.fault is not None or (body and len(body) > min(BODY_BYTES, gateway.settings.max_body_bytes)):
             return False
         ticket = gateway.ticket(inbound, operation, now)
-        connection = None if ticket is None else gateway.enter(ticket, operation, now)
+        upstream, careful = gateway.upstream_of(operation), operation.method != "GET"
+        connection = None if ticket is None else gateway.enter(ticket, upstream, now, careful=careful)
         if ticket is None or connection is None:
             return False
         method = operation.method.encode("ascii")

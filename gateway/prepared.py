@@ -11,11 +11,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from chassis.tally import Row
+from chassis.upstreams import Upstream
 from chassis.upstreams.messages import WRITTEN_HERE
 from gateway.edge import Inbound
 from gateway.fields import Fields
 from gateway.guard import Ticket
-from gateway.table import Operation
+from gateway.table import Access, Operation
 
 REQUEST_LINE = re.compile(rb"GET (/[!-\"$-~]*) HTTP/1\.1")
 """A safe request without a body, with a target that every reader splits alike (RFC 9112 section 3, no fragment)."""
@@ -30,6 +31,8 @@ class Line:
     target: bytes
     path: bytes
     operation: Operation
+    access: Access
+    upstream: Upstream
     row: Row
     """Where its requests are counted."""
 
@@ -45,11 +48,10 @@ class Prepared:
     """From the end of the request line to the empty line."""
 
     onward: bytes
-    """The header fields that go on, up to the value of the request id."""
+    """The header fields that go on, but for the ids."""
 
-    token: str | None
-    ignores_token: bool
-    """Whether the ticket is for operations that a token means nothing to."""
+    fits: frozenset[Access]
+    """Which operations the ticket is for."""
 
     extra: Fields
     """What every answer gets."""
@@ -59,33 +61,45 @@ class Prepared:
     peer: str
     host: bytes
 
-    def fits(self, operation: Operation) -> bool:
-        """Whether the ticket is for this operation, too."""
-        if self.token is None:
-            return not operation.needs_token
-        return operation.ignores_token is self.ignores_token
+    def inbound(self, line: Line, trace_id: bytes, span_id: bytes) -> Inbound:
+        """A request with this section, as the edge would have understood it."""
+        request_id = trace_id.decode("ascii")
+        return Inbound(
+            method="GET",
+            target=line.target,
+            raw_path=line.path,
+            request_id=request_id,
+            traceparent=f"00-{request_id}-{span_id.decode('ascii')}-01",
+            host=self.host,
+            peer=self.peer,
+            client=self.client,
+            extra=self.extra,
+        )
+
+
+def _fits(inbound: Inbound, operation: Operation) -> frozenset[Access]:
+    """The operations that a ticket for this one is for, too: it counts by the token or by the address."""
+    if inbound.token is None:
+        return frozenset({"optional", "ignored"})
+    return frozenset({"ignored"}) if operation.ignores_token else frozenset({"optional", "needed"})
+
+
+def can_repeat(inbound: Inbound, received: Sequence[tuple[bytes, bytes]]) -> bool:
+    """Whether requests with the same headers may be answered by what this one taught. `received` are its headers as
+    they came: ids of the caller's own are new in each request."""
+    return not (inbound.close or inbound.has_body or any(name in _IDS for name, _ in received))
 
 
 def prepare(
-    data: bytes, inbound: Inbound, received: Sequence[tuple[bytes, bytes]], operation: Operation, ticket: Ticket
-) -> Prepared | None:
-    """What to remember of the request in `data`, which was let in; None when its section says more than we can repeat.
-
-    `received` are its headers as they came: ids of the caller's own are new in each request.
-    """
-    start = data.find(b"\r\n")
-    section = data[start:]
-    if section.find(b"\r\n\r\n") != len(section) - 4 or inbound.close or inbound.has_body:
-        return None
-    if not REQUEST_LINE.fullmatch(data, 0, start) or any(name in _IDS for name, _ in received):
-        return None
+    section: bytes, inbound: Inbound, received: Sequence[tuple[bytes, bytes]], operation: Operation, ticket: Ticket
+) -> Prepared:
+    """What to remember of a request that was let in and `can_repeat`."""
     onward = [b"%b: %b\r\n" % pair for pair in inbound.headers if pair[0] not in _IDS and pair[0] not in WRITTEN_HERE]
     return Prepared(
         received=received,
         section=section,
-        onward=b"".join([*onward, b"x-request-id: "]),
-        token=inbound.token,
-        ignores_token=operation.ignores_token,
+        onward=b"".join(onward),
+        fits=_fits(inbound, operation),
         extra=inbound.extra,
         ticket=ticket,
         client=inbound.client,

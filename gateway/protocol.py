@@ -14,9 +14,15 @@ from gateway.answers import problem_bytes
 from gateway.connections import Connections
 from gateway.cors import Cors
 from gateway.errors import HeadersTooLarge, RequestTimeout
+from gateway.fields import DefaultFields
 from gateway.lines import REQUEST_LINE, Cutter, may_begin
 
+WHOLE = "btrst.whole"
+"""In a scope, an extension of ASGI: a function of status, header lines and body that writes a whole answer at once, for
+an application that has them as bytes and checked. False: it was not written, and has to be sent as messages."""
+
 _LINGER_SECONDS = 2.0
+_DEFAULTS = DefaultFields()
 
 
 class EdgeProtocol(HttpToolsProtocol):
@@ -36,6 +42,7 @@ class EdgeProtocol(HttpToolsProtocol):
         self._between = True
         self._in_head = True
         self._in_body = False
+        self._comes_whole = False
         self._held = b""
         self._cutter = Cutter()
         self._head_bytes = 0
@@ -75,7 +82,7 @@ class EdgeProtocol(HttpToolsProtocol):
         """No timer survives its connection."""
         if self.open_ones is not None:
             self.open_ones.leave(self)
-        for timer in (self._head_timer, self._stall_timer, self._linger_timer):
+        for timer in (self._head_timer, self._stall_timer, self._linger_timer, self.timeout_keep_alive_task):
             if timer is not None:
                 timer.cancel()
         answering, self._answering = self._answering, None
@@ -95,7 +102,11 @@ class EdgeProtocol(HttpToolsProtocol):
                     return
                 self._cutter.begin()
                 if data.find(b"\r\n\r\n") + 4 == len(data):  # a head and no more, as nearly always
+                    self._comes_whole = True
                     super().data_received(data)
+                    self._comes_whole = False
+                    if self._in_head and not self._refused:
+                        self._await_head()
                     return
             size = self._cutter.cut_body(data, self.scope["headers"]) if self._in_body else self._cutter.cut(data)
             piece, data = (data, b"") if size == len(data) else (data[:size], data[size:])
@@ -108,7 +119,6 @@ class EdgeProtocol(HttpToolsProtocol):
 
     def _hold(self, data: bytes) -> None:
         """Keep the beginning of a request line for when the rest of it comes; refuse what cannot become one."""
-        self._unset_keepalive_if_required()
         if not may_begin(data):
             self._refuse(BadRequest("A request begins with `METHOD target HTTP/1.1`", code="malformed_request"))
             return
@@ -132,7 +142,8 @@ class EdgeProtocol(HttpToolsProtocol):
         self._between = False
         self._in_head = True
         self._head_bytes = 0
-        self._await_head()
+        if not self._comes_whole:
+            self._await_head()
 
     def on_body(self, body: bytes) -> None:
         """The body goes on."""
@@ -159,7 +170,32 @@ class EdgeProtocol(HttpToolsProtocol):
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         """A request's turn has come."""
         self._answering = cycle
+        cycle.scope[WHOLE] = self._write_whole  # type: ignore[literal-required]
         super()._start_asgi_task(cycle, app)
+
+    def default_fields(self) -> bytes:
+        """What the server says in every answer: the date, and at the end that the connection closes."""
+        return _DEFAULTS.lines(self.server_state.default_headers)
+
+    def _write_whole(self, status: int, lines: bytes, body: bytes) -> bool:
+        """See `WHOLE`; what uvicorn's cycle does with the two messages of an answer with a length."""
+        cycle = self._answering
+        if (
+            cycle is None
+            or cycle.disconnected
+            or cycle.response_started
+            or not cycle.keep_alive
+            or self.flow.write_paused
+        ):
+            return False
+        defaults = self.default_fields()
+        if b"connection" in defaults:
+            return False
+        cycle.response_started = cycle.response_complete = True
+        self.transport.write(b"%b%b%b\r\n%b" % (STATUS_LINE[status], defaults, lines, body))
+        cycle.message_event.set()
+        cycle.on_response()
+        return True
 
     def on_message_complete(self) -> None:
         """The body is complete."""
@@ -170,11 +206,14 @@ class EdgeProtocol(HttpToolsProtocol):
             self._linger_timer = None
         super().on_message_complete()
 
+    def _unset_keepalive_if_required(self) -> None:
+        """Nothing: a timer for each request costs more than one that looks, when it rings, how long it was quiet."""
+
     def timeout_keep_alive_handler(self) -> None:
         """Close a connection on which nothing has come for long; who was answered meanwhile gets the rest of it."""
         self.timeout_keep_alive_task = None
         rest = self.quiet_since + self.timeout_keep_alive - monotonic()
-        if not self.cycle.response_complete:
+        if not (self._between and self.cycle.response_complete):  # those have deadlines of their own
             rest = self.timeout_keep_alive
         if rest > 0:
             self.timeout_keep_alive_task = self.loop.call_later(rest, self.timeout_keep_alive_handler)
@@ -183,8 +222,13 @@ class EdgeProtocol(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         """Answered before the body was there: take the rest for a moment, lest a reset overtake the answer."""
-        super().on_response_complete()
         self.quiet_since = monotonic()
+        if self.pipeline or self.timeout_keep_alive_task is None:
+            super().on_response_complete()
+        else:  # what uvicorn does, but for its timer
+            self.server_state.total_requests += 1
+            if not self.transport.is_closing():
+                self.flow.resume_reading()
         if (
             self._in_body
             and self.cycle.response_complete

@@ -19,17 +19,16 @@ from chassis.upstreams import (
     UpstreamResponse,
     UpstreamUnreachable,
 )
-from chassis.upstreams.connection import Connection
 from gateway.answers import as_problem, is_plain_text, returned_headers, send_problem, unavailable
 from gateway.bodies import InboundBody
 from gateway.edge import Inbound
 from gateway.errors import ClientGone, VersionTooOld
 from gateway.settings import GatewaySettings
 from gateway.table import Operation
+from gateway.watch import Watches
 
 _FIRST_PAUSE_SECONDS = 0.05
 _LONGEST_PAUSE_SECONDS = 0.4
-_WATCH_AFTER_SECONDS = 0.25
 _WHOLE_BYTES = 1_048_576
 
 
@@ -48,6 +47,7 @@ class Proxy:
         self._upstreams = _upstreams(pool, origins)
         self._stream_upstreams = _upstreams(streams, origins)
         self._settings = settings
+        self.watches = Watches()
 
     async def forward(self, inbound: Inbound, operation: Operation, receive: Receive, send: Send) -> int:
         """Answer `inbound` with what the service says; returns the status.
@@ -68,33 +68,34 @@ class Proxy:
             body=content,
             content_length=inbound.content_length,
         )
-        with _Watch(receive, body) as watch:
+        watch = self.watches.watch(receive, body)
+        try:
+            answer = await self._send(operation, request)
             try:
-                answer = await self._send(operation, request)
-                try:
-                    return await _relay(inbound, answer, send)
-                finally:
-                    answer.close()
-            except asyncio.CancelledError:
-                if not watch.forgive():
-                    raise
-                raise ClientGone from None
-            except UpstreamError as error:
-                if operation.is_stream and isinstance(error, UpstreamBusy):
-                    raise _too_many_streams() from error
-                raise unavailable(operation.service, error, repeatable=request.repeatable) from error
+                return await relay(inbound, answer, send)
+            finally:
+                answer.close()
+        except asyncio.CancelledError:
+            if not watch.forgive():
+                raise
+            raise ClientGone from None
+        except UpstreamError as error:
+            if operation.is_stream and isinstance(error, UpstreamBusy):
+                raise _too_many_streams() from error
+            raise unavailable(operation.service, error, repeatable=request.repeatable) from error
+        finally:
+            watch.end()
 
-    def idle_connection(self, operation: Operation, now: float) -> Connection | None:
-        """A connection to the operation's service that can be written to at once. `now` is monotonic."""
-        upstreams = self._stream_upstreams if operation.is_stream else self._upstreams
-        return upstreams[operation.service].idle_connection(now, careful=operation.method != "GET")
+    def upstream_of(self, operation: Operation) -> Upstream:
+        """Where the operation's requests go. Streams have connections of their own: however many there are, other
+        requests find one."""
+        return (self._stream_upstreams if operation.is_stream else self._upstreams)[operation.service]
 
     async def _send(self, operation: Operation, request: UpstreamRequest) -> UpstreamResponse:
         """Send; if nothing was sent or sending twice does no harm, try the other addresses, and again while the
         service is away. A service that was away for longer than a request may wait is not waited for."""
-        # Streams have connections of their own: however many there are, other requests find one.
         pool = self._streams if operation.is_stream else self._pool
-        upstream = (self._stream_upstreams if operation.is_stream else self._upstreams)[operation.service]
+        upstream = self.upstream_of(operation)
         give_up_at = monotonic() + self._settings.retry_seconds
         pause = _FIRST_PAUSE_SECONDS
         tried: set[Origin] = set()
@@ -130,49 +131,9 @@ def _too_many_streams() -> TooManyRequests:
     return TooManyRequests("Too many streams are open", code="too_many_streams", headers={"Retry-After": "5"})
 
 
-class _Watch:
-    """Cancels the request's task when the client goes away while we wait for the service.
-
-    It begins only after a while: most answers come sooner, and asking costs more than they do.
-    """
-
-    def __init__(self, receive: Receive, body: InboundBody | None) -> None:
-        self._receive = receive
-        self._body = body
-        self._owner = asyncio.current_task()
-        self._gone = False
-        self._watcher: asyncio.Task[None] | None = None
-        self._timer = asyncio.get_running_loop().call_later(_WATCH_AFTER_SECONDS, self._begin)
-
-    def __enter__(self) -> "_Watch":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._timer.cancel()
-        if self._watcher is not None:
-            self._watcher.cancel()
-
-    def _begin(self) -> None:
-        if self._body is not None and not self._body.done:  # whoever reads the body will notice
-            self._timer = asyncio.get_running_loop().call_later(_WATCH_AFTER_SECONDS, self._begin)
-            return
-        self._watcher = asyncio.get_running_loop().create_task(self._watch())
-
-    async def _watch(self) -> None:
-        while (await self._receive())["type"] != "http.disconnect":
-            pass
-        self._gone = True
-        if self._owner is not None:
-            self._owner.cancel()
-
-    def forgive(self) -> bool:
-        """Whether the cancellation was ours; then it is taken back."""
-        if self._gone and self._owner is not None:
-            self._owner.uncancel()
-        return self._gone
-
-
-async def _relay(inbound: Inbound, answer: UpstreamResponse, send: Send) -> int:
+async def relay(inbound: Inbound, answer: UpstreamResponse, send: Send) -> int:
+    """Pass the service's answer on; its status, or 0 when it broke off. Raises: UpstreamError, VersionTooOld while
+    nothing was answered yet."""
     status = answer.status
     if status >= 400 and is_plain_text(answer.headers):  # the server's own error, not the application's
         answer.close()

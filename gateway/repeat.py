@@ -7,7 +7,6 @@ knows what to do, and is *idle* itself. A connection has one of these and uses i
 Each step was measured: between two system calls Python runs from cold caches and costs twice what a loop shows.
 """
 
-from collections.abc import Sequence
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -16,9 +15,8 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 from chassis import tracing
 from chassis.upstreams import UpstreamResponse
 from chassis.upstreams.connection import Connection
-from chassis.upstreams.whole import Field
-from gateway.answers import NOT_RETURNED
-from gateway.edge import Inbound
+from chassis.upstreams.whole import Head
+from gateway.answers import passed
 from gateway.exchange import NO_EVENT, NOWHERE, Exchange
 from gateway.prepared import Line, Prepared
 
@@ -30,7 +28,7 @@ class Repeat(UpstreamResponse):
     """The requests of a known shape on one client connection, one after the other. For uvicorn it is a cycle."""
 
     __slots__ = (
-        "_line", "_prepared", "_protocol", "_reused", "_span_id", "_started_at", "_trace_id", "_upstream",
+        "_ids", "_line", "_prepared", "_protocol", "_reused", "_span_id", "_started_at", "_trace_id", "_upstream",
         "disconnected", "keep_alive", "message_event", "response_complete", "response_started",
     )  # fmt: skip
 
@@ -43,13 +41,15 @@ class Repeat(UpstreamResponse):
         self.response_started = False
         self._protocol = protocol
         self._started_at = 0.0
-        self._trace_id = self._span_id = b""
+        self._trace_id = self._span_id = self._ids = b""
         self._reused = False
 
     def send(self, prepared: Prepared, line: Line, request_line: bytes, connection: Connection, now: float) -> None:
         """Send the request on an idle connection; `now` is monotonic."""
         trace_id, span_id = tracing.fresh_ids()
         self._trace_id, self._span_id = trace_id, span_id
+        self._ids = ids = b"x-request-id: %b\r\ntraceparent: 00-%b-%b-01" % (trace_id, trace_id, span_id)
+        self.echo = b"\r\n" + ids
         self._prepared, self._line = prepared, line
         self._started_at = now
         self._upstream = connection
@@ -57,54 +57,40 @@ class Repeat(UpstreamResponse):
         self.response_complete = False
         connection.begin(
             self,
-            b"%b\r\nhost: %b\r\n%b%b\r\ntraceparent: 00-%b-%b-01\r\n\r\n"
-            % (request_line, connection.authority, prepared.onward, trace_id, trace_id, span_id),
+            b"%b\r\nhost: %b\r\n%b%b\r\n\r\n" % (request_line, connection.authority, prepared.onward, ids),
             method=b"GET",
             now=now,
         )
 
-    def put_whole(self, status: int, fields: Sequence[Field], body: bytes) -> None:
+    def put_whole(self, head: Head, body: bytes) -> None:
         """Pass a complete answer on, in one write."""
-        protocol = self._protocol
-        if status >= 400 or not self.keep_alive or protocol.transport.is_closing():
-            self.in_parts().put_whole(status, fields, body)
+        protocol, status = self._protocol, head.status
+        transport = protocol.transport
+        if status >= 400 or not self.keep_alive or transport.is_closing():
+            self.in_parts().put_whole(head, body)
             return
-        trace_id = self._trace_id
-        kept = [line for name, _, line, _ in fields if name not in NOT_RETURNED]
-        protocol.transport.write(
-            b"%b%b%b%b\r\nx-request-id: %b\r\ntraceparent: 00-%b-%b-01\r\n\r\n%b"
+        fields = head.passed
+        transport.write(
+            b"%b%b%b%b%b\r\n\r\n%b"
             % (
                 STATUS_LINE[status],
                 protocol.default_fields(),
                 self._prepared.extra.lines,
-                b"\r\n".join(kept),
-                trace_id,
-                trace_id,
-                self._span_id,
+                (passed(head) if fields is None else fields).lines,
+                self._ids,
                 body,
             )
         )
         self.response_complete = True
         now = monotonic()
-        text = trace_id.decode("ascii")
+        text = self._trace_id.decode("ascii")
         protocol.gateway.leave_repeated(self._line, status, now - self._started_at, text, self._prepared.client)
         protocol.on_repeat_complete(now)
 
     def in_parts(self) -> Exchange:
         """The same request as an exchange, which from now on is the connection's."""
-        prepared, line, protocol = self._prepared, self._line, self._protocol
-        trace_id = self._trace_id.decode("ascii")
-        inbound = Inbound(
-            method="GET",
-            target=line.target,
-            raw_path=line.path,
-            request_id=trace_id,
-            traceparent=f"00-{trace_id}-{self._span_id.decode('ascii')}-01",
-            host=prepared.host,
-            peer=prepared.peer,
-            client=prepared.client,
-            extra=prepared.extra,
-        )
+        line, protocol = self._line, self._protocol
+        inbound = self._prepared.inbound(line, self._trace_id, self._span_id)
         exchange = Exchange(protocol, None, line.operation, keep_alive=self.keep_alive)
         exchange.more_body = False
         exchange.adopt(inbound, self._upstream, reused=self._reused, started_at=self._started_at)

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from gateway.fields import NO_FIELDS, Fields
 from gateway.notices import notice_of
@@ -14,6 +14,10 @@ _PARAMETER = re.compile(r"\{[^{}/]+\}")
 _PLAIN = re.compile(rb"[A-Za-z0-9._~!$&'()*+,;=:@-]+")
 _ESCAPE = re.compile(rb"%([0-9A-Fa-f]{2})")
 _UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
+
+
+Access = Literal["needed", "optional", "ignored"]
+"""What a token means to an operation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +36,11 @@ class Operation:
 
     notice: Fields = NO_FIELDS
     """What its answers say when it is deprecated."""
+
+    @property
+    def access(self) -> Access:
+        """What it does with tokens."""
+        return "ignored" if self.ignores_token else "needed" if self.needs_token else "optional"
 
 
 @dataclass(slots=True)

@@ -32,15 +32,14 @@ class Upstream:
     def idle_connection(self, now: float, *, careful: bool) -> Connection | None:
         """A connection that can be written to at once, to the address that is next; None when that one has none, or
         when it is time for a probe. `now` is monotonic; see `Lane.take`."""
-        lane = self._only
-        if lane is None:
-            if any(other.breaker.is_due(now) for other in self._lanes):
-                return None
-            lane = self._least_busy(())
-        if lane is None or not lane.breaker.is_closed:
+        only = self._only
+        if only is not None:
+            return only.take(now, careful=careful) if only.breaker.is_closed else None
+        if any(other.breaker.is_due(now) for other in self._lanes):
             return None
-        connection = lane.take(now, careful=careful)
-        if connection is not None:
+        lane = self._least_busy(())
+        connection = None if lane is None else lane.take(now, careful=careful)
+        if lane is not None and connection is not None:
             self._go_on(lane)
         return connection
 

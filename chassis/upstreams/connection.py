@@ -162,12 +162,16 @@ class Connection(asyncio.Protocol):
             self.close()  # nothing was asked
             return
         if not self._raw_bytes and not self._without_body:
-            whole = read_whole(data)
-            if whole is not None and len(data) - len(whole[2]) <= self._limits.max_head_bytes:
-                self._keep_alive = True
+            whole = read_whole(data, response.echo)
+            if whole is not None and len(data) - whole[0].length <= self._limits.max_head_bytes:
                 if self._breaker.failures:
                     self._breaker.succeeded()
-                self._finish()
+                if self._pump is None:
+                    self._response = None
+                    self._be_idle()
+                else:
+                    self._keep_alive = True
+                    self._finish()
                 response.put_whole(*whole)
                 return
             response = self._response = response.in_parts()
@@ -266,7 +270,6 @@ class Connection(asyncio.Protocol):
 
     def _finish(self) -> None:
         self._response = None
-        self.deadline = _NEVER
         if self._reading_paused:
             self._reading_paused = False
             self._transport.resume_reading()
@@ -276,6 +279,10 @@ class Connection(asyncio.Protocol):
                 pump.cancel()
             self.close()
             return
+        self._be_idle()
+
+    def _be_idle(self) -> None:
+        self.deadline = _NEVER
         self.reused = True
         self.idle_since = monotonic()
         self._pool.on_idle(self)

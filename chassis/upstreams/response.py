@@ -1,10 +1,10 @@
 """An upstream's answer as its reader sees it: a head, and a body that arrives in parts."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from typing import Protocol
 
-from chassis.upstreams.whole import Field
+from chassis.upstreams.whole import Head
 
 
 class Exchanger(Protocol):
@@ -20,7 +20,18 @@ class Exchanger(Protocol):
 class UpstreamResponse:
     """An answer: `status`, `headers` (names in lower case) and a body to be read with `chunk`, `read` or `chunks`."""
 
-    __slots__ = ("_connection", "_error", "_parts", "_size", "_waiter", "done", "head_done", "headers", "status")
+    __slots__ = (
+        "_connection",
+        "_error",
+        "_parts",
+        "_size",
+        "_waiter",
+        "done",
+        "echo",
+        "head_done",
+        "headers",
+        "status",
+    )
 
     def __init__(self, connection: "Exchanger") -> None:
         self.status = 0
@@ -28,6 +39,10 @@ class UpstreamResponse:
         self.head_done = False
         self.done = False
         """Whether the whole body has arrived (it may still have to be read)."""
+
+        self.echo = b""
+        """See `read_whole`: lines that are not wanted."""
+
         self._connection = connection
         self._parts: list[bytes] = []
         self._size = 0
@@ -60,6 +75,11 @@ class UpstreamResponse:
         while not self.head_done:
             await self._wait()
 
+    def turn(self) -> "asyncio.Future[None]":
+        """What is done once there is something to look at: `head` in one step, for whoever looks then."""
+        self._waiter = waiter = asyncio.get_running_loop().create_future()
+        return waiter
+
     def close(self) -> None:
         """Give up the rest of the answer; a connection that is not through with it is closed."""
         if not self.done:
@@ -85,10 +105,10 @@ class UpstreamResponse:
         self._size += len(part)
         return self._size
 
-    def put_whole(self, status: int, fields: Sequence[Field], body: bytes) -> None:
+    def put_whole(self, head: Head, body: bytes) -> None:
         """Take an answer that came in one piece, and let the reader look."""
-        self.status = status
-        self.headers = [(name, value) for name, value, _, _ in fields]
+        self.status = head.status
+        self.headers = [(name, value) for name, value, _, _ in head.fields]
         self.head_done = self.done = True
         if body:
             self.put(body)

@@ -1,12 +1,12 @@
 """Answers that come in one piece, as nearly all do: read without the parser when their head leaves no question.
 
 Anything unusual is not refused here but left to the parser: another version, an interim or empty answer, a coding, a
-connection that ends, a length that does not fit. Servers repeat most lines of their heads byte by byte, so what a line
-means is remembered.
+connection that ends, a length that does not fit. Servers repeat most of their heads byte by byte, so what a head and
+what a line of it means is remembered.
 """
 
 import re
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from chassis.memo import Memo
 
@@ -31,14 +31,40 @@ class Field(NamedTuple):
     """What a Content-Length says."""
 
 
-def read_whole(data: bytes) -> tuple[int, list[Field], bytes] | None:
-    """Status, fields and body of the answer in `data`, if that is exactly one, with a length; else None.
+class Head:
+    """The head of an answer with a length, shared by all the answers that have it."""
 
+    __slots__ = ("fields", "length", "passed", "status")
+
+    def __init__(self, status: int, fields: tuple[Field, ...], length: int) -> None:
+        self.status = status
+        self.fields = fields
+        self.length = length
+        """Of the body, in bytes."""
+
+        self.passed: Any = None
+        """What whoever passes the answer on makes of the head, kept here by them."""
+
+
+def read_whole(data: bytes, echo: bytes = b"") -> tuple[Head, bytes] | None:
+    """Head and body of the answer in `data`, if that is exactly one, with a length; else None.
+
+    `echo` are lines (each with the line break before it) that the head may end in and that its reader does not want:
+    ids that are other ones in each answer, and would make each head another one.
     Source: RFC 9112 sections 4, 5 and 6.3; RFC 9110 section 5.6.2 (names are tokens).
     """
-    head, end, body = data.partition(b"\r\n\r\n")
-    if not end:  # not even the head is complete, whatever length it has announced so far
+    end = data.find(b"\r\n\r\n")
+    if end < 0:  # not even the head is complete, whatever length it has announced so far
         return None
+    cut = end - len(echo)
+    head = _heads[data[:cut] if cut > 0 and data.startswith(echo, cut) else data[:end]]
+    if head is None or len(data) - end - 4 != head.length:
+        return None
+    return head, data[end + 4 :]
+
+
+def _read_head(head: bytes) -> Head | None:
+    """The head without the empty line; None for one that the parser has to look at."""
     lines = head.split(b"\r\n")
     status = _statuses[lines[0]]
     if not status:
@@ -55,7 +81,7 @@ def read_whole(data: bytes) -> tuple[int, list[Field], bytes] | None:
                 return None
             length = field[3]
         fields.append(field)
-    return (status, fields, body) if length == len(body) else None
+    return Head(status, tuple(fields), length) if length >= 0 else None
 
 
 def _read_status(line: bytes) -> int:
@@ -80,3 +106,4 @@ def _read_field(line: bytes) -> Field | None:
 
 _statuses = Memo(_read_status)
 _fields = Memo(_read_field)
+_heads = Memo(_read_head, most=1024, longest=1024)

@@ -67,7 +67,7 @@ def test_what_is_read_without_the_parser_is_what_the_parser_reads(
         return
     parsed = Parser(data)
     assert parsed.begun == 1
-    assert parsed.complete == [(whole[0], [(field.name, field.value) for field in whole[1]], whole[2])]
+    assert parsed.complete == [(whole[0].status, [(field.name, field.value) for field in whole[0].fields], whole[1])]
 
 
 @pytest.mark.parametrize("cut", [b"", b"\r\n", b"\r\nx-more: 1", b"\r\nx-more: 1\r\n"])
