@@ -49,6 +49,7 @@ class EdgeProtocol(HttpToolsProtocol):
         self._idle_bytes = 0
         self._refused = False
         self._answering: Any = None
+        self._task: asyncio.Task[None] | None = None
         self.address = ""
         self.quiet_since = 0.0
         self._head_timer: asyncio.TimerHandle | None = None
@@ -93,6 +94,14 @@ class EdgeProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Feed the parser message by message, and cap what is kept of a header before it is complete."""
+        if (
+            self._between
+            and data.find(b"\r\n\r\n") + 4 == len(data)
+            and not (self._held or self._refused or self.transport.is_closing())
+            and REQUEST_LINE.match(data)
+        ):
+            self._feed_head(data)  # a head and no more, as nearly always
+            return
         if self._held:
             data, self._held, self._between = self._held + data, b"", True
         while data and not self._refused and not self.transport.is_closing():
@@ -101,13 +110,6 @@ class EdgeProtocol(HttpToolsProtocol):
                     self._hold(data)
                     return
                 self._cutter.begin()
-                if data.find(b"\r\n\r\n") + 4 == len(data):  # a head and no more, as nearly always
-                    self._comes_whole = True
-                    super().data_received(data)
-                    self._comes_whole = False
-                    if self._in_head and not self._refused:
-                        self._await_head()
-                    return
             size = self._cutter.cut_body(data, self.scope["headers"]) if self._in_body else self._cutter.cut(data)
             piece, data = (data, b"") if size == len(data) else (data[:size], data[size:])
             self._idle_bytes += size
@@ -116,6 +118,14 @@ class EdgeProtocol(HttpToolsProtocol):
                 self._count(size)
             elif self._in_body and self._idle_bytes > self.max_header_bytes:
                 self._refuse(HeadersTooLarge("Too much between the parts of the body, or after them"))
+
+    def _feed_head(self, data: bytes) -> None:
+        self._cutter.begin()
+        self._comes_whole = True  # so that no timer is needed
+        super().data_received(data)
+        self._comes_whole = False
+        if self._in_head and not self._refused:
+            self._await_head()
 
     def _hold(self, data: bytes) -> None:
         """Keep the beginning of a request line for when the rest of it comes; refuse what cannot become one."""
@@ -171,7 +181,8 @@ class EdgeProtocol(HttpToolsProtocol):
         """A request's turn has come."""
         self._answering = cycle
         cycle.scope[WHOLE] = self._write_whole  # type: ignore[literal-required]
-        super()._start_asgi_task(cycle, app)
+        # Kept here and not in uvicorn's set, which costs a callback a request: connections are waited for at the end.
+        self._task = self.loop.create_task(cycle.run_asgi(app))
 
     def default_fields(self) -> bytes:
         """What the server says in every answer: the date, and at the end that the connection closes."""
