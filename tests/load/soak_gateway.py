@@ -18,7 +18,7 @@ import sys
 import tempfile
 import threading
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.request import urlopen
@@ -57,7 +57,8 @@ class Restarts:
             if self._stopping.wait(EVERY_SECONDS - AWAY_SECONDS):
                 return
             for pid in processes[port].pids:
-                os.kill(pid, ending)
+                with suppress(ProcessLookupError):  # nginx's worker has followed its master already
+                    os.kill(pid, ending)
             processes[port].process.wait(10)
             time.sleep(AWAY_SECONDS)
             processes[port] = self.doors.service(port)
@@ -92,6 +93,8 @@ def soak(seconds: float) -> dict[str, float]:
         stack.callback(watching.set)
         told = _offer(door, folder, capacity * SHARE, seconds)
         slow_ms = _p99_ms(door)
+        if not restarting.is_alive():
+            raise PeerMissing("the restarts of the service ended before the load did")
     failed, requests = _count(told)
     return {
         "failed_safe": failed,
