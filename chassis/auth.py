@@ -8,7 +8,6 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Annotated, Any, Protocol
 from uuid import UUID
 
@@ -22,25 +21,11 @@ from chassis.errors import Forbidden, Unauthorized, Unavailable
 from chassis.http import HttpClient, HttpUnavailable
 from chassis.ids import new_id
 from chassis.telemetry import log
+from chassis.token_cache import Known, Principal, TokenCache
 
 POLL_SECONDS = 1.0
-CACHE_SIZE = 20_000
 INTERNAL_TOKEN_SECONDS = 60
 MAX_TOKEN_BYTES = 4_096
-
-
-@dataclass(frozen=True, slots=True)
-class Principal:
-    """The member behind a valid access token."""
-
-    member_id: UUID
-    roles: frozenset[str]
-    session_id: UUID
-
-    @property
-    def is_admin(self) -> bool:
-        """True for an administrator of the network."""
-        return "admin" in self.roles
 
 
 class TokenSource(Protocol):
@@ -89,14 +74,9 @@ class Authenticator:
         self._keys: KeySet | None = None
         self._kids: frozenset[str] = frozenset()
         self._keys_asked_at = float("-inf")
-        self._cache: dict[str, tuple[Principal, int]] = {}
-        self._ended_sessions: dict[UUID, float] = {}
-        self._suspended: set[UUID] = set()
+        self.cache = TokenCache()
         self._cursor: str | None = None
         self._revocations_known = False
-        self.revision = 0
-        """Rises when a session has ended or a member was suspended: whoever keeps a principal verifies it again."""
-
         self._lock = asyncio.Lock()
         self._poll: asyncio.Task[None] | None = None
 
@@ -105,30 +85,17 @@ class Authenticator:
 
         Raises: Unauthorized when the token does not hold (any more); Unavailable when identity cannot be asked.
         """
-        principal, expires = self._cache.get(token) or await self._verify_anew(token)
-        if expires <= time.time():
-            self._cache.pop(token, None)
-            raise Unauthorized("The token has expired", code="token_expired")
-        if not self._revocations_known:
+        known = self.cache.get(token) or await self._verify_anew(token)
+        if not self._revocations_known and self.cache.holds(known):
             await self._learn_revocations()
-        if principal.session_id in self._ended_sessions or principal.member_id in self._suspended:
-            raise Unauthorized("The session has ended", code="session_ended")
-        return principal
+        return self.cache.check(token, known)
 
-    def verify_known(self, token: str) -> tuple[Principal, int] | None:
-        """The member behind a token that was verified before and still holds, and until when (seconds since the epoch).
+    def verify_known(self, token: str) -> Known | None:
+        """What is known of a token that was verified before and still holds; None when `verify` has to look."""
+        found = self.cache.get(token)
+        return found if found is not None and self._revocations_known and self.cache.holds(found) else None
 
-        None when `verify` has to look.
-        """
-        found = self._cache.get(token)
-        if found is None or not self._revocations_known:
-            return None
-        principal, expires = found
-        if expires <= time.time() or principal.session_id in self._ended_sessions:
-            return None
-        return None if principal.member_id in self._suspended else found
-
-    async def _verify_anew(self, token: str) -> tuple[Principal, int]:
+    async def _verify_anew(self, token: str) -> Known:
         if len(token) > MAX_TOKEN_BYTES:
             raise _invalid()
         kid = _kid_of(token)
@@ -137,11 +104,7 @@ class Authenticator:
         if kid not in self._kids or self._keys is None:
             raise _invalid()
         claims = self._claims_of(token, self._keys)
-        principal = _principal_of(claims)
-        if len(self._cache) >= CACHE_SIZE:
-            self._cache.clear()
-        self._cache[token] = (principal, claims["exp"])
-        return self._cache[token]
+        return self.cache.put(token, _principal_of(claims), claims["exp"])
 
     def _claims_of(self, token: str, keys: KeySet) -> dict[str, Any]:
         try:
@@ -173,8 +136,7 @@ class Authenticator:
         while not await self._take_page():
             pass
         self._revocations_known = True
-        now = time.monotonic()
-        self._ended_sessions = {sid: until for sid, until in self._ended_sessions.items() if until > now}
+        self.cache.forget_old()
 
     async def _take_page(self) -> bool:
         """Read on in the feed; True at its end."""
@@ -184,18 +146,9 @@ class Authenticator:
         except HttpUnavailable as error:
             raise Unavailable("identity does not answer", code="identity_unavailable") from error
         for item in page["items"]:
-            self._take(item["kind"], UUID(item["id"]))
+            self.cache.take(item["kind"], UUID(item["id"]))
         self._cursor = page["next"]
         return not page["items"] or page["next"] == cursor
-
-    def _take(self, kind: str, subject: UUID) -> None:
-        self.revision += 1
-        if kind == "session":
-            self._ended_sessions[subject] = time.monotonic() + 3_600  # longer than any access token lives
-        elif kind == "member":
-            self._suspended.add(subject)
-        elif kind == "reinstated":
-            self._suspended.discard(subject)
 
     async def start(self) -> None:
         """Begin to poll for revocations in the background."""

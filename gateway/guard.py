@@ -6,6 +6,7 @@ from time import time
 
 from chassis.auth import Authenticator
 from chassis.errors import DomainError, TooManyRequests, Unauthorized, Unavailable
+from chassis.token_cache import TokenCache
 from gateway.edge import Inbound
 from gateway.limits import ASK, RateLimiter
 from gateway.table import Operation
@@ -19,20 +20,18 @@ class Ticket:
     """Lets the requests of one caller in, while nothing changes that was looked at: for at most half a minute, and
     not for longer than the token. `expires` is a time of the wall clock, `now` monotonic."""
 
-    __slots__ = ("_authenticator", "_bucket", "_limiter", "_revision", "_until")
+    __slots__ = ("_bucket", "_limiter", "_revision", "_tokens", "_until")
 
-    def __init__(
-        self, authenticator: Authenticator, limiter: RateLimiter, key: object, expires: float, now: float
-    ) -> None:
-        self._authenticator = authenticator
+    def __init__(self, tokens: TokenCache, limiter: RateLimiter, key: object, expires: float, now: float) -> None:
+        self._tokens = tokens
         self._limiter = limiter
         self._bucket = limiter.bucket(key, now)
-        self._revision = authenticator.revision
+        self._revision = tokens.revision
         self._until = min(limiter.turns_at, now + expires - time())
 
     def take(self, now: float) -> bool:
         """True if a request may go on; False, with nothing spent, when `Guard.admit` has to look closer."""
-        if now >= self._until or self._authenticator.revision != self._revision:
+        if now >= self._until or self._tokens.revision != self._revision:
             return False
         return self._limiter.spend(self._bucket, now) == 0.0
 
@@ -66,12 +65,16 @@ class Guard:
     def ticket(self, token: str | None, client: str, operation: Operation, now: float) -> "Ticket | None":
         """What lets requests of this caller in at once; None when `admit` has to look closer. `now` is monotonic."""
         if token is None or operation.ignores_token:
-            return None if operation.needs_token else Ticket(self._authenticator, self._addresses, client, _NEVER, now)
+            return (
+                None
+                if operation.needs_token
+                else Ticket(self._authenticator.cache, self._addresses, client, _NEVER, now)
+            )
         known = self._authenticator.verify_known(token)
         if known is None:
             return None
         principal, expires = known
-        return Ticket(self._authenticator, self._tokens, principal.session_id, expires, now)
+        return Ticket(self._authenticator.cache, self._tokens, principal.session_id, expires, now)
 
     async def _verify(self, token: str) -> object:
         """The session of the token; waits a little for identity when it is being restarted."""

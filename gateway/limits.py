@@ -1,4 +1,10 @@
-"""Rate limits in memory: a token bucket for each caller, one number each."""
+"""Rate limits in memory: a token bucket for each caller, one number each.
+
+States of a bucket: *full* (the moment it will be full again has passed) → *partly spent* with each request, which moves
+that moment on by `1 / rate` → *empty* when it would be more than a second away: requests are refused, and move nothing.
+Time alone leads back. Buckets live for two generations: asked for in this one (*young*), in the one before (*old*),
+then forgotten, full.
+"""
 
 from time import monotonic
 

@@ -1,5 +1,17 @@
 """uvicorn's httptools protocol with what it lacks at an edge: caps and deadlines before and after a request, and
-problem documents for what is not HTTP. Source: RFC 9112 section 9.5 (time-outs) and 9.6 (lingering close)."""
+problem documents for what is not HTTP. Source: RFC 9112 section 9.5 (time-outs) and 9.6 (lingering close).
+
+States of a connection, as far as it is read (`_between`, `_in_head`, `_in_body`, `_refused`):
+
+- *between* requests: closed when quiet for `timeout_keep_alive` seconds. Bytes that begin a request line → *head*.
+- *head*: has `head_seconds` and `max_header_bytes`. Complete → *body*; late, too large or no HTTP → *refused*.
+- *body*: its reader sets the pace and the deadline. Complete → *between*. Answered before it is complete: what still
+  comes is dropped for a moment, then the connection closes.
+- *refused*: the problem is said, what still comes is dropped for a moment, then the connection closes.
+
+How it is written: uvicorn's `cycle` answers, those behind it wait in its `pipeline`; who does not read for
+`stall_seconds` is cut off.
+"""
 
 import asyncio
 from time import monotonic

@@ -1,4 +1,17 @@
-"""The pool: who gets which connection, how many there may be, and when to try again."""
+"""The pool: who gets which connection, how many there may be, and when to try again.
+
+States of a connection, for the pool:
+
+- *connecting*: counted as open already, so that callers who come meanwhile do not all connect. No answer in time, or
+  refused → gone, and the breaker hears of it. Made → *busy* with its caller's request.
+- *busy*: it carries one exchange. Complete, and both sides keep it alive → given to the caller who waits longest, still
+  *busy*; nobody waits → *idle*. Broken, given up or timed out → gone.
+- *idle*: the last one used is the first taken → *busy*. Unused for `keep_alive_seconds`, or closed upstream → gone.
+- gone: the caller who waits longest may connect in its place.
+
+A caller takes an idle connection; else connects, up to `max_connections`; else waits, up to `max_waiting` of them, each
+for `first_byte_seconds`.
+"""
 
 import asyncio
 from collections import deque

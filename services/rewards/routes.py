@@ -7,9 +7,10 @@ from uuid import UUID
 
 from fastapi import Path, Query, Response
 
-from chassis.auth import CallerDep, Principal
+from chassis.auth import CallerDep
 from chassis.clock import utc_now
 from chassis.errors import BadRequest
+from chassis.token_cache import Principal
 from chassis.web import (
     ContextDep,
     Page,
