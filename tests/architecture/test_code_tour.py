@@ -1,4 +1,4 @@
-"""Every stop of the code tour names a file and a symbol that exist."""
+"""Every stop of the code tour names a file and a symbol that exist, and so does every attack of the list of attacks."""
 
 import ast
 import re
@@ -12,6 +12,13 @@ STOP = re.compile(r"`((?:chassis|services|gateway|events|scripts|contracts)/[\w/
 
 def stops() -> list[tuple[str, str]]:
     return STOP.findall((ROOT / "docs" / "code-tour.md").read_text())
+
+
+TEST = re.compile(r"`(tests/[\w/]+\.py):(\w+)`")
+
+
+def attacks() -> list[tuple[str, str]]:
+    return TEST.findall((ROOT / "docs" / "attacks.md").read_text())
 
 
 def defined(path: Path) -> set[str]:
@@ -39,3 +46,13 @@ def test_stop_exists(path: str, symbol: str) -> None:
         assert re.search(rf"\b(?:function|event|contract|modifier)\s+{symbol}\b", file.read_text())
     else:
         assert symbol in defined(file)
+
+
+@pytest.mark.unit
+def test_every_attack_is_tried_and_every_trial_is_listed() -> None:
+    listed = set(attacks())
+    for path, name in listed:
+        assert name in defined(ROOT / path), f"{path}:{name}"
+    for path in ("tests/rewards/test_attacks.py", "tests/rewards/test_attacks_by_numbers.py"):
+        tried = {name for name in defined(ROOT / path) if name.startswith("test_")}
+        assert tried == {name for other, name in listed if other == path}
