@@ -220,7 +220,7 @@ class Gateway:
         target = found.group(1)
         path = target.partition(b"?")[0]
         operation = (self.table.find(path) or {}).get("GET")
-        if operation is None or operation.notice.pairs:
+        if operation is None or operation.notice.pairs or operation.is_stream:
             return None
         upstream, row = self._proxy.upstream_of(operation), TALLY.row("gateway", "GET", operation.path)
         return Line(target, path, operation, operation.access, upstream, row)

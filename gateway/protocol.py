@@ -134,8 +134,10 @@ class EdgeProtocol(HttpToolsProtocol):
     def _feed_head(self, data: bytes) -> None:
         self._cutter.begin()
         self._comes_whole = True  # so that no timer is needed
-        super().data_received(data)
-        self._comes_whole = False
+        try:
+            super().data_received(data)
+        finally:
+            self._comes_whole = False
         if self._in_head and not self._refused:
             self._await_head()
 

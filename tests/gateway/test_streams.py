@@ -237,4 +237,8 @@ async def test_a_stream_counts_as_one_request_and_is_not_timed(service: Service,
             return row.counts.get(499, 0) > ended
 
         await eventually(counted)
+        async with Client(front.port).connection() as wire:
+            for _ in range(3):  # a stream that ends at once, on a connection that asked for the same before
+                answer = await wire.call("GET", "/v1/stream", f"Authorization: Bearer {front.token}", "X-At-Once: 1")
+                assert answer.status in {200, 429}
     assert TALLY._seconds["gateway", "/v1/stream"] == timed
