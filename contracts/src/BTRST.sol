@@ -74,29 +74,30 @@ contract BTRST is ERC20, ERC20Capped, ERC20Permit, ERC20Votes, AccessControl {
         _mint(treasury_, left);
     }
 
-    /// @notice Mints many amounts at the price of few: the sum once to the caller, then moved on. The logs are those
-    /// of a mint and of transfers. Source: EIP-20.
+    /// @notice Mints many amounts at the price of few. The logs are those of mints. Source: EIP-20.
     /// @param packed one word per recipient: the account in the high 160 bits, the wei, never 0, in the low 96
     /// @return sum the wei minted
-    /// @dev Each move is what ERC20Votes makes of a transfer, with the caller's delegate read once instead of each
-    /// time. The caller's lock need not be asked: no more leaves it than was minted to it a moment before.
+    /// @dev Each word is what ERC20Capped and ERC20Votes make of a mint, but for what they do once for all of them
+    /// here: the cap is checked, and the supply of votes gets its checkpoint, when all is minted. The token, which can
+    /// delegate to nobody, stands there for the recipients, whose delegates have their votes by then.
     function mintPacked(bytes32[] calldata packed) external onlyRole(MINTER_ROLE) returns (uint256 sum) {
         unchecked {
             // 2^96 per word: no calldata is long enough to overflow.
             for (uint256 i = 0; i < packed.length; ++i) {
-                sum += uint96(uint256(packed[i]));
-            }
-            _mint(msg.sender, sum);
-            address minterDelegate = delegates(msg.sender);
-            for (uint256 i = 0; i < packed.length; ++i) {
                 uint256 word = uint256(packed[i]);
-                require(uint96(word) != 0, BTRSTEmptyWord(i));
+                uint256 amount = uint96(word);
+                require(amount != 0, BTRSTEmptyWord(i));
                 address account = address(uint160(word >> 96));
                 require(account != address(0), ERC20InvalidReceiver(account));
-                ERC20._update(msg.sender, account, uint96(word));
-                _moveDelegateVotes(minterDelegate, delegates(account), uint96(word));
+                ERC20._update(address(0), account, amount);
+                address delegatee = Votes.delegates(account);
+                if (delegatee != address(0)) _moveDelegateVotes(address(0), delegatee, amount);
+                sum += amount;
             }
         }
+        uint256 supply = totalSupply();
+        require(supply <= cap(), ERC20ExceededCap(supply, cap()));
+        _transferVotingUnits(address(0), address(this), sum);
     }
 
     /// @notice Gives LOCKER_ROLE to `next` and takes it from the previous holder. Zero leaves it to nobody.
@@ -125,6 +126,12 @@ contract BTRST is ERC20, ERC20Capped, ERC20Permit, ERC20Votes, AccessControl {
     function seize(address account, address to, uint256 amount) external onlyRole(LOCKER_ROLE) {
         emit Seized(account, to, amount, _release(account, amount));
         _transfer(account, to, amount);
+    }
+
+    /// @inheritdoc Votes
+    /// @dev Two accounts that can never delegate are not looked up: each mint would pay for it.
+    function delegates(address account) public view override returns (address) {
+        return account == address(0) || account == address(this) ? address(0) : super.delegates(account);
     }
 
     /// @inheritdoc Votes

@@ -102,9 +102,10 @@ abstract contract SettlementBase {
         uint256 sum = 0;
         unchecked {
             // 2^96 per word: no calldata is long enough to overflow.
-            for (uint256 i = 0; i < packed.length; ++i) {
-                sum += uint96(uint256(packed[i]));
-            }
+            uint256 i = packed.length;
+            do {
+                sum += uint96(uint256(packed[--i]));
+            } while (i != 0);
         }
         uint256 available = _refilled(current);
         require(sum <= available, RateLimited(sum, available));

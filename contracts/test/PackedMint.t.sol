@@ -4,25 +4,20 @@ pragma solidity 0.8.37;
 import {BTRST} from "../src/BTRST.sol";
 import {vm} from "./Vm.sol";
 
-/// @dev The same token with the plain way: OpenZeppelin's mint and transfers.
+/// @dev The same token with the plain way: OpenZeppelin's mint, for each word.
 contract PlainMint is BTRST {
     constructor(address admin, address minter, address treasury_)
         BTRST(admin, minter, treasury_, new Allocation[](0))
     {}
 
     function mintPlainly(bytes32[] calldata packed) external {
-        uint256 sum = 0;
         for (uint256 i = 0; i < packed.length; ++i) {
-            sum += uint96(uint256(packed[i]));
-        }
-        _mint(msg.sender, sum);
-        for (uint256 i = 0; i < packed.length; ++i) {
-            _transfer(msg.sender, address(uint160(uint256(packed[i]) >> 96)), uint96(uint256(packed[i])));
+            _mint(address(uint160(uint256(packed[i]) >> 96)), uint96(uint256(packed[i])));
         }
     }
 }
 
-/// @dev `mintPacked` saves reads, and must come to the very state that OpenZeppelin's own functions leave.
+/// @dev `mintPacked` does for all words at once what can be, and must come to the very state that OpenZeppelin's own functions leave.
 contract PackedMintTest {
     uint256 private constant PEOPLE = 4;
 
@@ -63,7 +58,7 @@ contract PackedMintTest {
         }
     }
 
-    function testFuzz_leaves_the_state_that_mint_and_transfers_leave(
+    function testFuzz_leaves_the_state_that_single_mints_leave(
         uint256[3] calldata delegations,
         uint96[5] calldata amounts,
         uint256 seed,
@@ -88,7 +83,7 @@ contract PackedMintTest {
         );
     }
 
-    /// @dev The minter cannot lose what a lock holds back: it moves on no more than it has just minted.
+    /// @dev The minter cannot lose what a lock holds back: nothing it mints for others passes through its account.
     function test_a_locked_minter_keeps_what_is_locked() public {
         bytes32[] memory words = new bytes32[](1);
         words[0] = bytes32((uint256(uint160(address(this))) << 96) | 10);
